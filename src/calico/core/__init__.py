@@ -1,0 +1,1 @@
+"""Code that thinks: no I/O, clock, chance, threads or logging; values in, values out."""

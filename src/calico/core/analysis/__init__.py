@@ -1,0 +1,1 @@
+"""Questions about policy: verdicts, matrices, and why."""

@@ -1,0 +1,1 @@
+"""What the kernel should hold: the contract between thinking and touching."""

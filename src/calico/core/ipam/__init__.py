@@ -1,0 +1,1 @@
+"""Which address, from which block, of which pool: decisions without I/O."""

@@ -1,0 +1,1 @@
+"""Addresses, prefixes, ports and the ranking of a node's own addresses."""

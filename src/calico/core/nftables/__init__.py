@@ -1,0 +1,1 @@
+"""The words of an nftables rule set as values, and their text for people and tests."""

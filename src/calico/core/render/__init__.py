@@ -1,0 +1,1 @@
+"""Intent -> rule sets, routes and BIRD configuration, as values and text."""

@@ -1,0 +1,1 @@
+"""The label language: text -> syntax tree -> does it match these labels."""

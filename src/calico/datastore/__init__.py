@@ -1,0 +1,1 @@
+"""Records in and out of etcd, with revisions, transactions and watches."""

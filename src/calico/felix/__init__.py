@@ -1,0 +1,1 @@
+"""The agent: datastore -> core -> reconcilers, on one loop."""

@@ -1,0 +1,1 @@
+"""Carry out IPAM decisions against the datastore by compare-and-swap."""

@@ -1,0 +1,1 @@
+"""One adapter per kernel subsystem; the only code that speaks netlink or starts programs."""

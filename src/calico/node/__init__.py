@@ -1,0 +1,1 @@
+"""One node: start-up, supervision of BIRD and the agent."""
