@@ -1,0 +1,96 @@
+"""Documents of resources, read from files, folders and standard input.
+
+    path or "-" --> YAML or JSON documents --> Document(where, content), one per resource
+
+A file holds documents divided by `---`; each is one resource, a `<Kind>List` or an array of them.
+
+Source: shared/spec calicoctl 7b.3 "Input".
+"""
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+from msgspec import Struct
+
+SUFFIXES = (".yaml", ".yml", ".json")
+LARGEST_BYTES = 10 * 1024 * 1024
+
+
+class FileError(Exception):
+    """A file cannot be read, or is neither YAML nor JSON; says which, where, and what to do."""
+
+
+class Document(Struct, frozen=True):
+    """One resource as written, and where: "web.yaml, line 3"."""
+
+    where: str
+    content: dict[str, Any]
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML as Kubernetes reads it: times stay text."""
+
+
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, regexp) for tag, regexp in resolvers if tag != "tag:yaml.org,2002:timestamp"]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+
+
+def read_path(path: str, recursive: bool = False) -> list[Document]:
+    """Read a file, a folder's .yaml, .yml and .json files, or "-". Raises FileError."""
+    if path == "-":
+        return list(parse_documents(sys.stdin.read(), "standard input"))
+    place = Path(path)
+    if not place.is_dir():
+        return list(_read_file(place))
+    found = sorted(place.rglob("*") if recursive else place.iterdir())
+    files = (file for file in found if file.is_file() and file.suffix.lower() in SUFFIXES)
+    return [document for file in files for document in _read_file(file)]
+
+
+def _read_file(path: Path) -> Iterator[Document]:
+    try:
+        size = path.stat().st_size
+        text = path.read_text() if size <= LARGEST_BYTES else ""
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise FileError(f"cannot read {path}: {reason}") from error
+    if size > LARGEST_BYTES:
+        raise FileError(f"{path} has {size} bytes; at most {LARGEST_BYTES} are read: split it")
+    return parse_documents(text, str(path))
+
+
+def parse_documents(text: str, where: str) -> Iterator[Document]:
+    """Split `text` into resources. Raises FileError with the line of what is wrong."""
+    try:
+        for node in filter(None, yaml.compose_all(text, Loader=_Loader)):
+            content = _Loader("").construct_document(node)
+            yield from _resources(content, f"{where}, line {node.start_mark.line + 1}")
+    except yaml.YAMLError as error:
+        raise FileError(_yaml_problem(error, where)) from error
+
+
+def _resources(content: Any, where: str) -> Iterator[Document]:  # noqa: ANN401  # any YAML
+    if content is None:
+        return
+    if isinstance(content, list):
+        for item in content:
+            yield from _resources(item, where)
+    elif not isinstance(content, dict):
+        raise FileError(f"{where}: a resource is a mapping with kind, metadata and spec")
+    elif str(content.get("kind", "")).endswith("List") and "items" in content:
+        for item in content["items"] or ():
+            yield from _resources(item, where)
+    else:
+        yield Document(where, content)
+
+
+def _yaml_problem(error: yaml.YAMLError, where: str) -> str:
+    mark = getattr(error, "problem_mark", None)
+    problem = getattr(error, "problem", None) or str(error)
+    line = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+    return f"{where}{line}: neither YAML nor JSON: {problem}"
