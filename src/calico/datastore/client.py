@@ -10,6 +10,7 @@ stored under them. core/model/codec.py turns them into typed resources and back.
      |-- NotFound      no such record
      |-- Conflict      a record is not at the revision that was expected
      |-- Compacted     the revision to watch from is too old: list again
+     |-- Refused       it understood and said no (permission, quota, size): nothing was written
      `-- Unavailable   no answer in time; nothing is known about what happened
 
 Source: shared/spec datastore-etcd 1.3.
@@ -33,6 +34,10 @@ class NotFound(DatastoreError):
 
 class Compacted(DatastoreError):
     """The history since the wanted revision is gone; list, then watch again."""
+
+
+class Refused(DatastoreError):
+    """The datastore understood and said no: permission, quota, size. Nothing was written."""
 
 
 class Unavailable(DatastoreError):

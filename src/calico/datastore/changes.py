@@ -1,0 +1,15 @@
+"""What every datastore demands of a commit, whoever stores it."""
+
+from collections.abc import Sequence
+
+from calico.datastore.client import Change
+
+MAX_CHANGES = 128  # etcd's own limit on the operations of a transaction
+
+
+def check_changes(changes: Sequence[Change]) -> None:
+    """Die if a caller hands over what no datastore accepts: nothing, too much, a path twice."""
+    if not 1 <= len(changes) <= MAX_CHANGES:
+        raise AssertionError(f"{len(changes)} changes in one commit")
+    if len({change.path for change in changes}) < len(changes):
+        raise AssertionError("a path twice in one commit")
