@@ -254,6 +254,8 @@ def _open_channel(url: str, settings: Settings) -> Any:  # noqa: ANN401  # grpc 
         host, port = parts.hostname, parts.port or DEFAULT_PORT
     except ValueError as error:
         raise SettingsError(f"etcd endpoint {url!r}: {error}") from error
+    if parts.scheme == "unix" and parts.path.startswith("/"):  # as etcd's own clients write it
+        return grpc.insecure_channel(f"unix:{parts.path}", options=_OPTIONS)
     if parts.scheme not in {"http", "https"} or not host:
         raise SettingsError(f"etcd endpoint {url!r} must look like http://192.0.2.1:2379")
     target = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
