@@ -72,6 +72,10 @@ class EtcdServer:
         self._process.kill()
         self._process.wait(timeout=10)
 
+    def forget_everything(self):
+        """Begin with an empty store at the next start, as after a failed restore."""
+        shutil.rmtree(self._directory / "data")
+
     def stop(self):
         if self._process is not None and self._process.poll() is None:
             self._process.kill()

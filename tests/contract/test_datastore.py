@@ -194,10 +194,8 @@ def test_watch_from_compacted_history_says_so(store, prefix):
     for number in range(3):
         new = store.commit([Put(prefix + "a", str(number).encode())])
     store.compact(new)
-    watch = store.watch(prefix, old)
     with pytest.raises(Compacted):
-        watch.next(5)
-    watch.close()
+        store.watch(prefix, old).next(5)
     assert store.watch(prefix, new).next(0.01) is None, "newer history is still there"
 
 
@@ -213,10 +211,8 @@ def test_compaction_does_not_disturb_a_running_watch(store, prefix):
 
 
 def test_watch_from_the_future_means_another_history(store, prefix):
-    watch = store.watch(prefix, store.list(prefix).revision + 1_000)
     with pytest.raises(Compacted):
-        watch.next(5)
-    watch.close()
+        store.watch(prefix, store.list(prefix).revision + 1_000).next(5)
 
 
 def test_close_from_another_thread_wakes_the_waiting(store, prefix):

@@ -132,7 +132,10 @@ class Datastore(Protocol):
         ...
 
     def watch(self, prefix: str, after_revision: int) -> Watch:
-        """Follow every change under `prefix` made after `after_revision`."""
+        """Follow every change under `prefix` made after `after_revision`.
+
+        Raises Compacted, here or from `next`, when history is gone, Unavailable.
+        """
         ...
 
     def commit(self, changes: Sequence[Change]) -> int:

@@ -16,7 +16,6 @@ Source: etcd api v3 (Watch); shared/spec datastore-etcd 1.3.2.
 """
 
 import threading
-import time
 from collections.abc import Iterator
 
 import grpc
@@ -38,7 +37,6 @@ class EtcdWatch:
     def __init__(self, connection: Connection, prefix: str, after_revision: int) -> None:
         self._connection = connection
         self._after = after_revision
-        self._started = time.monotonic()
         self._arrived = threading.Condition()
         self._created = False
         self._updates: dict[str, Entry | None] = {}
@@ -54,6 +52,7 @@ class EtcdWatch:
         )
         self._call = connection.stream(WATCH, self._requests(create))
         threading.Thread(target=self._read, name=f"watch {prefix}", daemon=True).start()
+        self._wait_until_created()
 
     def next(self, wait_seconds: float) -> WatchBatch | None:
         """Return what has arrived, or None when nothing came in time."""
@@ -65,14 +64,21 @@ class EtcdWatch:
                 return WatchBatch(updates, self._revision)
             if self._ended is not None:
                 raise self._ended
-            if not self._created and time.monotonic() - self._started > DEADLINE_SECONDS:
-                raise Unavailable(f"etcd did not start the watch within {DEADLINE_SECONDS:g} s")
             return None
 
     def close(self) -> None:
         """Stop; a `next` that waits ends as Unavailable."""
         self._end(Unavailable("the watch was closed"))
         self._call.cancel()
+
+    def _wait_until_created(self) -> None:
+        with self._arrived:
+            self._arrived.wait_for(lambda: self._created or self._ended, DEADLINE_SECONDS)
+            created, ended = self._created, self._ended
+        if not created:
+            self.close()
+            late = Unavailable(f"etcd did not start the watch within {DEADLINE_SECONDS:g} s")
+            raise ended or late
 
     def _has_news(self) -> bool:
         return self._revision > self._fetched or self._ended is not None
@@ -110,6 +116,7 @@ class EtcdWatch:
                 raise Compacted("etcd is older than what we have seen: it was restored")
             with self._arrived:
                 self._created = True
+                self._arrived.notify_all()
             return
         events = response.events
         updates = {e.kv.key.decode(): _entry(e) for e in events}
