@@ -30,6 +30,13 @@ class Document(Struct, frozen=True):
     content: dict[str, Any]
 
 
+class Line(Struct, frozen=True):
+    """One value of a mapping, and the line it stands on."""
+
+    value: Any
+    number: int
+
+
 class _Loader(yaml.SafeLoader):
     """YAML as Kubernetes reads it: times stay text."""
 
@@ -72,6 +79,26 @@ def parse_documents(text: str, where: str) -> Iterator[Document]:
             yield from _resources(content, f"{where}, line {node.start_mark.line + 1}")
     except yaml.YAMLError as error:
         raise FileError(_yaml_problem(error, where)) from error
+
+
+def read_lines(path: str) -> dict[str, Line]:
+    """Read a YAML mapping as {key: (value, line)}, first level only. Raises FileError."""
+    try:
+        text = Path(path).read_text()
+        node = yaml.compose(text, Loader=_Loader)
+    except OSError as error:
+        raise FileError(f"cannot read {path}: {error.strerror}") from error
+    except yaml.YAMLError as error:
+        raise FileError(_yaml_problem(error, path)) from error
+    if not isinstance(node, yaml.MappingNode):
+        raise FileError(f"{path}: write one `key: value` a line")
+    found: dict[str, Line] = {}
+    for key_node, value_node in node.value:
+        key, line = str(key_node.value), key_node.start_mark.line + 1
+        if key in found:
+            raise FileError(f"{path}, line {line}: {key} stands on line {found[key].number} too")
+        found[key] = Line(_Loader("").construct_document(value_node), line)
+    return found
 
 
 def _resources(content: Any, where: str) -> Iterator[Document]:  # noqa: ANN401  # any YAML
