@@ -1,4 +1,4 @@
-"""What one attempt of a reconciler achieved."""
+"""What a reconciler has achieved by the end of one attempt."""
 
 from collections.abc import Hashable, Mapping
 
@@ -6,8 +6,14 @@ from msgspec import Struct
 
 
 class Outcome(Struct, frozen=True):
-    """`failures` says why, by intent key; `left` is how many keys wait for the next turn."""
+    """Everything is said by intent key, and of all keys, not only those just attempted.
+
+    `failures` stand until the key's intent changes or a resync tries it again. `held` waits for
+    something that will be announced (an interface that is not up): not in force, and nothing to
+    retry. `left` is how many keys wait for the next turn.
+    """
 
     applied: int
     failures: Mapping[Hashable, str] = {}
     left: int = 0
+    held: Mapping[Hashable, str] = {}

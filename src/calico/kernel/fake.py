@@ -1,0 +1,56 @@
+"""The kernel's twin for tests: the same promises, in memory.
+
+Each fake keeps what the kernel would keep in plain attributes that a test may change behind the
+reconciler's back, and refuses what `refused` names. tests/contract/ holds them to the real ones.
+"""
+
+from collections.abc import Mapping, Sequence
+
+from calico.core.intent.keys import RouteKey
+from calico.core.intent.routes import Change, Delete, Route
+from calico.kernel.routes import INTERFACE_NOT_UP, Ownership
+
+
+class FakeRouteTable:
+    """A routing table; `routes` holds everybody's, `up` names the interfaces that are up."""
+
+    def __init__(self, ownership: Ownership | None = None) -> None:
+        self._ownership = ownership or Ownership()
+        self.routes: dict[RouteKey, Route] = {}
+        self.up: set[str] = set()
+        self.refused: set[RouteKey] = set()
+        self.written: list[Change] = []  # every change that was attempted
+        self.read_backs = 0
+
+    def read_back(self) -> dict[RouteKey, Route]:
+        """List the routes that are ours."""
+        self.read_backs += 1
+        return {key: route for key, route in self.routes.items() if self._ownership.owns(route)}
+
+    def apply(self, changes: Sequence[Change]) -> Mapping[RouteKey, str]:
+        """Attempt every change, in order; return {key: reason} of those that failed."""
+        failures = {}
+        for change in changes:
+            key = change.route.key
+            self.written.append(change)
+            if key in self.refused:
+                failures[key] = "refused"
+            elif isinstance(change, Delete):
+                self._delete(key)
+            elif change.route.interface and change.route.interface not in self.up:
+                failures[key] = INTERFACE_NOT_UP
+            else:
+                self.routes[key] = change.route
+        return failures
+
+    def set_down(self, interface: str) -> None:
+        """Lower or remove an interface: its routes go with it."""
+        self.up.discard(interface)
+        for key in [key for key, route in self.routes.items() if route.interface == interface]:
+            del self.routes[key]
+
+    def _delete(self, key: RouteKey) -> None:
+        if not key.metric and ":" not in key.destination:
+            same = [other for other in self.routes if other.destination == key.destination]
+            key = min(same, default=key)  # IPv4's kernel takes metric 0 for "any"
+        self.routes.pop(key, None)

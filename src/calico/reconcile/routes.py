@@ -1,0 +1,282 @@
+"""Keep one kernel routing table equal to the routes we intend.
+
+    intended (from core) --+
+    links, up or not ------+--> plan --> deletions -> forget connections -> replacements
+    actual (read back)  ---+    pure           `---- RouteTable.apply ----'
+    drift (notified) ------'
+
+Cost: what changed since the last `apply`, never the size of the table, save after a read-back.
+
+Ownership: a `RouteTable` lists only routes that are Calico's, so an agent that has just started,
+with no memory, can tell its own leftovers from everyone else's. A route that nobody intends on an
+interface that appeared less than ten seconds ago is left: whoever makes interfaces may be quicker
+than the datastore.
+
+A route to an interface that is not up is held back, and written when a notification says it is.
+What is known of an interface is a number, its life: 0 while it is down or missing, another one
+each time it came up, since the kernel drops the routes of an interface that goes down.
+
+Failure: one bad route never holds up the others. What failed is reported by key and left until
+its intent changes or the table is read back; the loop queues that resync with backoff.
+
+Source: felix spec 6.8; the header of felix/routetable/route_table.go for what goes wrong.
+"""
+
+from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
+from itertools import islice
+from typing import NamedTuple, Protocol, TypeAlias, TypeVar
+
+from msgspec.structs import replace
+
+from calico.core.intent.keys import RouteKey
+from calico.core.intent.routes import Change, Delete, Replace, Route
+from calico.kernel.routes import INTERFACE_NOT_UP
+from calico.reconcile.outcome import Outcome
+
+Routes: TypeAlias = Mapping[RouteKey, Route]
+Member = TypeVar("Member")
+
+GRACE_SECONDS = 10.0
+LONG_AGO = -GRACE_SECONDS
+IPV6_DEFAULT_METRIC = 1024  # what the kernel makes of 0
+
+
+class RouteTable(Protocol):
+    """The kernel as this module needs it: kernel/routes.py for real, kernel/fake.py in tests."""
+
+    def read_back(self) -> Routes:
+        """List our routes. Raises KernelError if the table cannot be read."""
+        ...
+
+    def apply(self, changes: Sequence[Change]) -> Mapping[RouteKey, str]:
+        """Attempt every change, in order; return {key: reason} of those that failed."""
+        ...
+
+
+class Plan(NamedTuple):
+    """What to do, in this order: delete, forget the connections of `departed`, replace."""
+
+    deletions: list[Change]
+    departed: list[Route]  # as they were
+    replacements: list[Change]
+
+
+def as_read_back(route: Route) -> Route:
+    """Say the same in the kernel's words: IPv6 knows neither metric 0 nor scopes."""
+    if ":" not in route.destination:
+        return route
+    metric = route.metric or IPV6_DEFAULT_METRIC
+    if metric == route.metric and route.scope == "universe":
+        return route
+    return replace(route, metric=metric, scope="universe")
+
+
+def plan(intended: Routes, actual: Routes, keys: Iterable[RouteKey]) -> Plan:
+    """List the fewest changes that make `actual` equal `intended` at these keys.
+
+    Routes that are already right are left alone, so a resync never disturbs traffic.
+    """
+    deletions: list[Change] = []
+    departed: list[Route] = []
+    replacements: list[Change] = []
+    for key in sorted(keys):
+        new, old = intended.get(key), actual.get(key)
+        if new == old:
+            continue
+        if old is not None and (new is None or _must_go_first(old, new)):
+            deletions.append(Delete(old))
+        if old is not None and _changes_hands(old, new):
+            departed.append(old)
+        if new is not None:
+            replacements.append(Replace(new))
+    return Plan(deletions, departed, replacements)
+
+
+def _must_go_first(old: Route, new: Route) -> bool:
+    """Tell whether replacing would not do: an address moves, or IPv6 would keep both routes."""
+    if _changes_hands(old, new):
+        return True
+    return ":" in old.destination and bool(old.gateway) != bool(new.gateway)
+
+
+def _changes_hands(old: Route, new: Route | None) -> bool:
+    """Tell whether one address leaves the workload here, or comes from elsewhere to one here."""
+    single = "/128" if ":" in old.destination else "/32"
+    if old.kind != "unicast" or not old.destination.endswith(single):
+        return False
+    if new is None:
+        return not old.gateway
+    is_remote = bool(old.gateway) and bool(new.gateway)
+    return old.interface != new.interface and not is_remote
+
+
+def _forget_nothing(addresses: Collection[str]) -> None:
+    """For tables whose routes are never of single addresses."""
+
+
+class RouteReconciler:
+    """Owns one routing table. The agent's loop is its only caller, so it needs no locks."""
+
+    def __init__(
+        self,
+        table: RouteTable,
+        now: Callable[[], float],
+        forget: Callable[[Collection[str]], None] = _forget_nothing,
+        workload_prefixes: tuple[str, ...] = ("cali",),
+    ) -> None:
+        """`forget` removes the connections of addresses; see reconcile/connections.py."""
+        self._table, self._now, self._forget = table, now, forget
+        self._prefixes = workload_prefixes
+        self._intended: dict[RouteKey, Route] = {}
+        self._metrics: dict[str, set[int]] = {}  # destination -> metrics intended for it
+        self._by_interface: dict[str, set[RouteKey]] = {}  # of those intended
+        self._lives: dict[str, int] = {}
+        self._first_seen: dict[str, float] = {}
+        self._actual: dict[RouteKey, Route] | None = None  # None: unknown, read it back
+        self._due: dict[RouteKey, None] = {}  # where the two may differ, oldest first
+        self._spared: dict[RouteKey, tuple[str, float]] = {}  # interface, left until when
+        self._failed: dict[Hashable, str] = {}
+        self._held: dict[Hashable, str] = {}
+
+    def update(self, delta: Mapping[RouteKey, Route | None]) -> None:
+        """Accept new intent; None means "no such route". Touches memory only."""
+        for given, route in delta.items():
+            key = given
+            if ":" in given.destination and not given.metric:
+                key = RouteKey(given.destination, IPV6_DEFAULT_METRIC)
+            self._due[key] = None
+            if old := self._intended.pop(key, None):
+                _discard(self._metrics, key.destination, key.metric)
+                _discard(self._by_interface, old.interface, key)
+                self._forget_interface(old.interface)
+            if route is not None:
+                self._intended[key] = as_read_back(route)
+                self._metrics.setdefault(key.destination, set()).add(key.metric)
+                self._by_interface.setdefault(route.interface, set()).add(key)
+                self._first_seen[route.interface] = LONG_AGO
+
+    def set_links(self, lives: Mapping[str, int]) -> None:
+        """Learn which interfaces are up (a number for that life) or down or gone (0)."""
+        for name, life in lives.items():
+            known, keys = self._lives.get(name), self._by_interface.get(name, ())
+            if known == life:
+                continue
+            self._due |= dict.fromkeys(keys)
+            if known is not None and self._actual is not None:
+                for key in keys:  # they went with the interface
+                    self._actual.pop(key, None)
+            self._lives[name] = life
+            self._first_seen.setdefault(name, self._now())
+            self._forget_interface(name)
+
+    def note(self, key: RouteKey, route: Route | None) -> None:
+        """Learn from a notification what someone else made of one route; None: not ours now."""
+        if self._actual is None:
+            return
+        self._due[key] = None
+        self._actual.pop(key, None)
+        if route is not None:
+            self._actual[key] = route
+
+    def queue_resync(self) -> None:
+        """Distrust what we believe about the kernel: on a timer, after a failure, on drift."""
+        self._actual = None
+
+    def apply(self, at_most: int = 4_000) -> Outcome:
+        """Close the gap at this many keys. Raises KernelError if unreadable."""
+        actual, self._actual = self._actual, None  # unknown until this attempt ends well
+        if actual is None:
+            actual = dict(self._table.read_back())
+            self._due = dict.fromkeys((*self._due, *self._intended, *actual))
+            self._spared.clear()
+        self._recall_spared()
+        batch = list(islice(self._due, at_most))
+        self._due = dict.fromkeys(islice(self._due, at_most, None))
+        for key in batch:
+            self._failed.pop(key, None)
+            self._held.pop(key, None)
+        wanted = {key: self._intended[key] for key in batch if self._is_possible(key)}
+        planned = plan(wanted, actual, [key for key in batch if not self._is_spared(key, actual)])
+        applied = self._carry_out(planned, actual)
+        self._actual = actual
+        return Outcome(applied, dict(self._failed), left=len(self._due), held=dict(self._held))
+
+    def _carry_out(self, planned: Plan, actual: dict[RouteKey, Route]) -> int:
+        """Make the changes, believing in each only once the kernel has taken it."""
+        refused: dict[RouteKey, str] = {}
+        replacements = [*planned.replacements, *self._siblings(planned, actual)]
+        for change in (*planned.deletions, *replacements):
+            actual.pop(change.route.key, None)
+        if planned.deletions:
+            refused.update(self._table.apply(planned.deletions))
+        if departed := [r.destination.partition("/")[0] for r in planned.departed if self._left(r)]:
+            self._forget(departed)
+        if replacements:
+            refused.update(self._table.apply(replacements))
+        for change in replacements:
+            if change.route.key not in refused:
+                actual[change.route.key] = change.route
+        for key, reason in refused.items():
+            (self._held if reason == INTERFACE_NOT_UP else self._failed)[key] = reason
+        changed = {change.route.key for change in (*planned.deletions, *replacements)}
+        return len(changed) - len(refused)
+
+    def _is_possible(self, key: RouteKey) -> bool:
+        """Tell whether a route is intended, and hold it back if its interface is not up."""
+        route = self._intended.get(key)
+        if route is None:
+            return False
+        if route.interface and self._lives.get(route.interface) == 0:
+            self._held[key] = INTERFACE_NOT_UP
+            return False
+        return True
+
+    def _is_spared(self, key: RouteKey, actual: Routes) -> bool:
+        """Spare what nobody intends on a new interface: we may be about to hear of it."""
+        route = actual.get(key)
+        if route is None or key in self._intended or self._by_interface.get(route.interface):
+            return False
+        if not route.interface.startswith(self._prefixes):
+            return False
+        now = self._now()
+        until = self._first_seen.setdefault(route.interface, now) + GRACE_SECONDS
+        if now < until:
+            self._spared[key] = route.interface, until
+        return now < until
+
+    def _recall_spared(self) -> None:
+        now = self._now()
+        for key, (interface, until) in list(self._spared.items()):
+            if until <= now or interface in self._by_interface:
+                del self._spared[key]
+                self._due[key] = None
+
+    def _forget_interface(self, name: str) -> None:
+        """Keep nothing of an interface that is gone and wanted by none: new names keep coming."""
+        if name not in self._by_interface and not self._lives.get(name, 1):
+            del self._lives[name]
+            self._first_seen.pop(name, None)
+
+    def _left(self, route: Route) -> bool:
+        """Tell whether an address is gone from an interface, and not just under another metric."""
+        address = route.destination
+        keys = (RouteKey(address, metric) for metric in self._metrics.get(address, ()))
+        return all(self._intended[key].interface != route.interface for key in keys)
+
+    def _siblings(self, planned: Plan, actual: Routes) -> list[Change]:
+        """Write again what a deletion may have hit: IPv4's kernel takes metric 0 for "any"."""
+        written = {change.route.key for change in planned.replacements}
+        keys = (
+            RouteKey(change.route.destination, metric)
+            for change in planned.deletions
+            if not change.route.metric
+            for metric in sorted(self._metrics.get(change.route.destination, ()))
+        )
+        return [Replace(actual[key]) for key in keys if key in actual and key not in written]
+
+
+def _discard(index: dict[str, set[Member]], where: str, member: Member) -> None:
+    """Take a member out of an index that keeps no empty sets."""
+    index[where].discard(member)
+    if not index[where]:
+        del index[where]
