@@ -1,0 +1,156 @@
+"""All wiring of the computation, on one page.
+
+    records                               views                                     what comes out
+
+    WorkloadEndpoints of this node -----> LocalEndpoints ---------------------.
+        | one per interface: labels           | its profiles                  v
+        v                                     v                             endpoints
+    AppliedPolicies --which apply------> ActiveRules --> policies, profiles   ^
+        ^    |                                | which sets                    |
+        |    `--tiers------------------------ | ------------------------------'
+        |                                     v
+        |                                  IpSets -----> ip_sets, members
+        |                                     ^
+    Policies, Tiers, Profiles (all three)     |
+    WorkloadEndpoints of all nodes, HostEndpoints, NetworkSets; Profiles (labels)
+
+    IPPools ----------------------------> Pools -------> pools
+
+`set_resource` is cheap and may come in any order and number; `flush` computes what all of it came
+to, view by view along these arrows. Other kinds are ignored.
+
+Invariant: the deltas, added up, equal `intended` of the same resources.
+"""
+
+from collections.abc import Mapping
+from typing import TypeVar
+
+from msgspec.structs import replace
+
+from calico.core.calc.active_rules import ActiveRules
+from calico.core.calc.applied_policies import AppliedPolicies, Tiers
+from calico.core.calc.contributors import contributor_of, is_usable
+from calico.core.calc.ip_sets import IpSets
+from calico.core.calc.labels import Labelled, workload_endpoint_labels
+from calico.core.calc.local_endpoints import LocalEndpoints, endpoint_key, local_endpoint, node_of
+from calico.core.calc.policy_records import placement, tier_placement
+from calico.core.calc.pools import Pools, pool_of
+from calico.core.calc.settings import CalcSettings
+from calico.core.intent.delta import IntentDelta
+from calico.core.intent.endpoints import WorkloadEndpoint as Endpoint
+from calico.core.intent.keys import EndpointKey, PolicyKey
+from calico.core.model.endpoint import WorkloadEndpoint
+from calico.core.model.keys import ResourceKey
+from calico.core.model.metadata import Resource
+from calico.core.model.policy import GlobalNetworkPolicy, NetworkPolicy
+from calico.core.model.pool import IPPool
+from calico.core.model.profile import Profile
+from calico.core.model.tier import Tier
+
+Value = TypeVar("Value")
+
+DEFAULTS = CalcSettings()
+
+
+class Graph:
+    """Resources in, changes of the intent out; for one node."""
+
+    def __init__(self, node_name: str, settings: CalcSettings = DEFAULTS) -> None:
+        self._node_name = node_name
+        self._settings = settings
+        self._local = LocalEndpoints()
+        self._applied = AppliedPolicies()
+        self._rules = ActiveRules()
+        self._sets = IpSets()
+        self._pools = Pools()
+        self._keys: dict[ResourceKey, EndpointKey] = {}  # of the endpoints of this node
+        self._labels: dict[EndpointKey, Labelled] = {}
+        self._endpoints: dict[EndpointKey, Endpoint] = {}  # without their tiers
+        self._tiers: dict[EndpointKey, Tiers] = {}
+
+    def set_resource(self, key: ResourceKey, value: Resource | None, revision: int = 0) -> None:
+        """Accept a resource's latest version; None means "it no longer exists"."""
+        match key.kind:
+            case "WorkloadEndpoint" | "HostEndpoint" | "NetworkSet" | "GlobalNetworkSet":
+                contributor = contributor_of(value, self._settings) if value else None
+                self._sets.set_contributor(key, contributor)
+                if key.kind == "WorkloadEndpoint":
+                    self._set_endpoint(key, value, revision)
+            case "NetworkPolicy" | "GlobalNetworkPolicy":
+                self._set_policy(PolicyKey(*key), value)
+            case "Profile":
+                self._set_profile(key.name, value)
+            case "Tier":
+                tier = tier_placement(value) if isinstance(value, Tier) else None
+                self._applied.set_tier(key.name, tier)
+            case "IPPool":
+                pool = pool_of(value) if isinstance(value, IPPool) else None
+                self._pools.set_pool(key.name, pool)
+
+    def flush(self) -> IntentDelta:
+        """Return what changed since the last flush."""
+        local = self._local.flush()
+        for key, endpoint in local.items():
+            self._applied.set_endpoint(key, self._labels[key] if endpoint else None)
+            self._rules.set_endpoint(key, endpoint.profiles if endpoint else None)
+        applied = self._applied.flush()
+        self._rules.set_applied(applied.policies)
+        rules = self._rules.flush()
+        for set_id, spec in rules.sets.items():
+            self._sets.set_spec(set_id, spec)
+        sets = self._sets.flush()
+        return IntentDelta(
+            ip_sets=sets.sets,
+            members=sets.members,
+            policies=rules.policies,
+            profiles=rules.profiles,
+            endpoints=self._resolve(local, applied.tiers),
+            pools=self._pools.flush(),
+        )
+
+    def _set_endpoint(self, key: ResourceKey, value: Resource | None, revision: int) -> None:
+        old = self._keys.pop(key, None)
+        if old is not None:
+            del self._labels[old]
+            self._local.set_endpoint(old, None)
+        if not isinstance(value, WorkloadEndpoint) or not is_usable(value, self._settings):
+            return
+        if node_of(value) == self._node_name:
+            new = self._keys[key] = endpoint_key(value)
+            self._labels[new] = workload_endpoint_labels(value)
+            self._local.set_endpoint(new, local_endpoint(value, revision))
+
+    def _set_policy(self, key: PolicyKey, value: Resource | None) -> None:
+        record = value if isinstance(value, NetworkPolicy | GlobalNetworkPolicy) else None
+        self._applied.set_policy(key, placement(record) if record else None)
+        self._rules.set_policy(key, record)
+
+    def _set_profile(self, name: str, value: Resource | None) -> None:
+        record = value if isinstance(value, Profile) else None
+        labels = record.spec.labels_to_apply if record else None
+        self._applied.set_profile(name, labels)
+        self._sets.set_profile(name, labels)
+        self._rules.set_profile(name, record)
+
+    def _resolve(
+        self,
+        endpoints: Mapping[EndpointKey, Endpoint | None],
+        tiers: Mapping[EndpointKey, Tiers | None],
+    ) -> dict[EndpointKey, Endpoint | None]:
+        """Join what changed of endpoints with what changed of their tiers."""
+        delta: dict[EndpointKey, Endpoint | None] = {}
+        put(self._endpoints, endpoints)
+        put(self._tiers, tiers)
+        for key in sorted({*endpoints, *tiers}):
+            endpoint = self._endpoints.get(key)
+            delta[key] = replace(endpoint, tiers=self._tiers[key]) if endpoint else None
+        return delta
+
+
+def put(table: dict[EndpointKey, Value], delta: Mapping[EndpointKey, Value | None]) -> None:
+    """Apply a delta to the table it is about."""
+    for key, value in delta.items():
+        if value is None:
+            table.pop(key, None)
+        else:
+            table[key] = value
