@@ -20,7 +20,7 @@ from typing import Literal, TypeAlias
 import msgspec
 
 from calico.core.ipam.block import is_empty
-from calico.core.ipam.pools import Labels, Pool, Selects, containing, selects
+from calico.core.ipam.pools import Labels, Pool, containing, selects
 from calico.core.model.block import AffinityState, Block
 
 LOAD_BALANCER = "virtual:load-balancer"
@@ -71,14 +71,14 @@ def without_owner(block: Block) -> Block:
 
 
 def unselected(
-    affinities: Iterable[str], pools: Iterable[Pool], node_labels: Labels, matches: Selects
+    affinities: Iterable[str], pools: Iterable[Pool], node_labels: Labels
 ) -> tuple[str, ...]:
     """List the owner's blocks that lie in a usable pool which no longer selects the node."""
     enabled = [pool for pool in pools if not pool.unusable]
     gone = []
     for cidr in affinities:
         pool = containing(enabled, ip_network(cidr))
-        if pool is not None and not selects(pool.node_selector, node_labels, matches):
+        if pool is not None and not selects(pool.node_selector, node_labels):
             gone.append(cidr)
     return tuple(gone)
 

@@ -31,10 +31,10 @@ RECLAIM_AGE = 60 * SECOND  # a younger empty block may be about to be used by wh
 
 
 class Given(NamedTuple):
-    """One address, and the prefix length of the block it came from."""
+    """One address, and the CIDR of the block it came from."""
 
     address: str
-    block_prefix_length: int
+    block: str
 
 
 class Want(Struct, frozen=True):
@@ -199,8 +199,7 @@ class _Draft:
         changed, taken = blocks.take(block, self.missing, self._want.holder, self._view.reserved)
         if taken:
             self._blocks[cidr] = changed
-            length = ip_network(cidr).prefixlen
-            self._addresses += [Given(address, length) for address in taken]
+            self._addresses += [Given(address, cidr) for address in taken]
         return bool(taken)
 
     def _claim(self, cidr: str) -> None:
@@ -280,18 +279,20 @@ def _exhausted(pool: Pool, view: View) -> str:
     return f"{text}, {reserved} addresses are reserved" if reserved else text
 
 
+def block_of(address: str, pool: Pool) -> str:
+    """Give the CIDR of the block of a pool in which an address lies."""
+    return str(ip_network(f"{address}/{pool.block_size}", strict=False))
+
+
 def assign_address(
     address: str, want: Want, view: View
-) -> Assigned | Literal["taken", "not affine"] | None:
+) -> Assigned | Literal["taken", "not affine"]:
     """Decide a request for one given address of the first pool of the choice.
 
-    Reservations, selectors and the block limit do not apply. None: read the block first.
+    The view must hold the address's block if that exists. Reservations, selectors and the block
+    limit do not apply.
     """
-    pool = view.choice.pools[0]
-    network = ip_network(f"{address}/{pool.block_size}", strict=False)
-    cidr = str(network)
-    if cidr not in view.blocks and not view.is_complete:
-        return None
+    cidr = block_of(address, view.choice.pools[0])
     claims: tuple[str, ...] = ()
     block = view.blocks.get(cidr)
     if block is None:
@@ -301,5 +302,4 @@ def assign_address(
     changed = blocks.take_address(block, address, want.holder)
     if changed is None:
         return "taken"
-    given = (Given(address, network.prefixlen),)
-    return Assigned(addresses=given, blocks={cidr: changed}, claims=claims)
+    return Assigned(addresses=(Given(address, cidr),), blocks={cidr: changed}, claims=claims)

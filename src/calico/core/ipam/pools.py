@@ -9,7 +9,7 @@ is left out leaves a sentence, so that an error can say why nothing was found.
 Source: shared/spec datastore-etcd 1.9.5 steps 2 to 4.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from ipaddress import ip_network
 from typing import Literal, TypeAlias
 
@@ -17,10 +17,10 @@ from msgspec import Struct
 
 from calico.core.ipam.reservations import Network
 from calico.core.model.pool import IPPool
+from calico.core.selector.parser import SelectorError, parse_selector
 
 Use: TypeAlias = Literal["Workload", "Tunnel", "LoadBalancer"]
 Labels: TypeAlias = Mapping[str, str]
-Selects: TypeAlias = Callable[[str, Labels], bool]  # (selector text, labels)
 
 DEFAULT_BLOCK_SIZE = {4: 26, 6: 122}
 DEFAULT_USES = ("Workload", "Tunnel")
@@ -83,9 +83,12 @@ def usable_pool(resource: IPPool) -> Pool | None:
     )
 
 
-def selects(selector: str, labels: Labels, matches: Selects) -> bool:
-    """Tell whether a pool's selector matches; no selector matches everything."""
-    return not selector.strip() or matches(selector, labels)
+def selects(selector: str, labels: Labels) -> bool:
+    """Tell whether a pool's selector matches; none matches everything, a broken one nothing."""
+    try:
+        return parse_selector(selector).matches(labels)
+    except SelectorError:
+        return False
 
 
 def containing(pools: Iterable[Pool], block: Network) -> Pool | None:
@@ -96,14 +99,12 @@ def containing(pools: Iterable[Pool], block: Network) -> Pool | None:
     return None
 
 
-def choose(
-    pools: Sequence[Pool], request: PoolRequest, node_labels: Labels, matches: Selects
-) -> Choice:
+def choose(pools: Sequence[Pool], request: PoolRequest, node_labels: Labels) -> Choice:
     """Choose the pools of one request, in the order they are given."""
     refused: list[tuple[Pool, str]] = []
     chosen, selecting = [], []
     for pool in (p for p in pools if p.network.version == request.version):
-        reason = _why_not_selected(pool, request, node_labels, matches)
+        reason = _why_not_selected(pool, request, node_labels)
         if not reason:
             selecting.append(pool)
             if request.use not in pool.uses:
@@ -134,18 +135,16 @@ def _why_unusable(resource: IPPool) -> str:
     return ""
 
 
-def _why_not_selected(
-    pool: Pool, request: PoolRequest, node_labels: Labels, matches: Selects
-) -> str:
+def _why_not_selected(pool: Pool, request: PoolRequest, node_labels: Labels) -> str:
     if pool.unusable:
         return pool.unusable
     if request.named:
         return "" if any(_is_named(pool, n) for n in request.named) else "was not asked for"
     if not pool.is_automatic:
         return "is used only when named (assignmentMode Manual)"
-    if not selects(pool.node_selector, node_labels, matches):
+    if not selects(pool.node_selector, node_labels):
         return f"does not select this node (nodeSelector {pool.node_selector})"
-    if not selects(pool.namespace_selector, request.namespace_labels, matches):
+    if not selects(pool.namespace_selector, request.namespace_labels):
         return f"does not select the namespace (namespaceSelector {pool.namespace_selector})"
     return ""
 

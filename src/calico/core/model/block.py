@@ -22,10 +22,9 @@ from typing import Literal, TypeAlias
 import msgspec
 from msgspec import Struct, field
 
-AffinityState: TypeAlias = Literal["", "pending", "confirmed", "pendingDeletion"]
+from calico.core.model.codec import ESCAPES
 
-_ESCAPES = {b"<": b"\\u003c", b">": b"\\u003e", b"&": b"\\u0026"}
-_ESCAPES |= {"\u2028".encode(): b"\\u2028", "\u2029".encode(): b"\\u2029"}
+AffinityState: TypeAlias = Literal["", "pending", "confirmed", "pendingDeletion"]
 
 
 class Attribute(Struct, frozen=True, omit_defaults=True):
@@ -104,7 +103,7 @@ _CONFIG = msgspec.json.Decoder(IpamConfig)
 def encode(record: Record) -> bytes:
     """Give the bytes to store."""
     raw = _ENCODER.encode(record)
-    for plain, escaped in _ESCAPES.items():
+    for plain, escaped in ESCAPES:
         raw = raw.replace(plain, escaped)
     return raw
 
