@@ -46,7 +46,7 @@ ALL_HOSTS: Final = "all-hosts-net"
 
 CHAIN_NAME_LENGTH: Final = 255  # what the kernel takes
 SET_NAME_LENGTH: Final = 31  # an ipset's, kept for nftables by Calico
-COMMENT_LENGTH: Final = 128  # what `nft` takes
+COMMENT_LENGTH: Final = 127  # what `nft` takes
 INTERFACE_NAME_LENGTH: Final = 15
 
 SHORT_KINDS: Final = {
@@ -80,7 +80,7 @@ def limited(prefix: str, name: str, length: int) -> str:
     room = length - len(prefix)
     if len(name) < room or (len(name) == room and not name.startswith("_")):
         return prefix + name
-    digest = urlsafe_b64encode(sha256(name.encode()).digest()).decode()
+    digest = urlsafe_b64encode(sha256(name.encode()).digest()).decode().rstrip("=")
     return f"{prefix}_{digest}"[:length]
 
 

@@ -1,0 +1,202 @@
+"""RuleSets equals its definition, whatever the story of changes."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from calico.core.intent.delta import Intent, IntentDelta
+from calico.core.intent.endpoints import QosControls, Tier, WorkloadEndpoint
+from calico.core.intent.ip_sets import IpSet
+from calico.core.intent.keys import EndpointKey, PolicyKey
+from calico.core.intent.nat import Pool
+from calico.core.intent.policies import IcmpMatch, Policy, Profile, Rule, Side
+from calico.core.nftables.vocabulary import Dispatch, InSet, Verdict
+from calico.core.render.ruleset import RuleSets, rule_sets
+from calico.core.render.settings import RenderSettings
+
+# Small alphabets, so that things meet: four policies, two profiles, three interfaces ...
+POLICIES = (
+    PolicyKey("NetworkPolicy", "shop", "a"),
+    PolicyKey("GlobalNetworkPolicy", "", "a"),
+    PolicyKey("StagedNetworkPolicy", "shop", "a"),
+    PolicyKey("GlobalNetworkPolicy", "", "b"),
+)
+PROFILES = ("kns.shop", "a")
+ENDPOINTS = tuple(EndpointKey("k8s", f"shop/{name}", "eth0") for name in "xyz")
+SETS = ("s:1", "s:2", "n:1", "all-hosts-net")
+ADDRESSES = ("10.0.0.1", "10.0.0.2", "fd00::1")
+NETS = ("10.0.0.0/8", "10.1.0.0/16", "fd00::/8", "0.0.0.0/0")
+PORTS = ("10.0.0.1,tcp:80", "fd00::1,udp:53")
+
+some = st.sampled_from
+
+
+def few(strategy, size=2):
+    return st.lists(strategy, max_size=size, unique=True).map(tuple)
+
+
+members = {"address": ADDRESSES, "net": (*ADDRESSES, "10.1.0.0/16"), "address_port": PORTS}
+ip_sets = some(tuple(members)).flatmap(
+    lambda kind: st.builds(IpSet, st.just(kind), st.frozensets(some(members[kind])))
+)
+sides = st.builds(
+    Side,
+    nets=few(some(NETS)),
+    not_nets=few(some(NETS), 1),
+    ip_sets=few(some(SETS[:2]), 1),
+    ports=few(some([(80, 80), (80, 90), (0, 65535)])),
+    named_ports=few(some(SETS[2:3]), 1),
+)
+rules = st.builds(
+    Rule,
+    action=some(["Allow", "Deny", "Log", "Pass"]),
+    ip_version=some([None, 4, 6]),
+    protocol=some([None, 1, 6]),
+    not_icmp=some([None, None, IcmpMatch(8, 0)]),
+    source=sides,
+    destination=sides,
+)
+policies = st.builds(Policy, st.just("default"), few(rules), few(rules))
+profiles = st.builds(Profile, few(rules, 1), few(rules, 1))
+tiers = st.builds(
+    Tier, some(["default", "t"]), some(["Deny", "Pass"]), few(some(POLICIES)), few(some(POLICIES))
+)
+endpoints = st.builds(
+    WorkloadEndpoint,
+    interface=some(["cali1", "cali2", "cali1", "", "much-too-long-a-name"]),
+    ipv4_addresses=few(some(ADDRESSES[:2])),
+    tiers=few(tiers),
+    profiles=few(some(PROFILES)),
+    allowed_source_prefixes=few(some(NETS[:3]), 1),
+    qos=st.builds(QosControls, ingress_packet_rate=some([None, 5])),
+)
+pools = st.builds(Pool, st.just(""), st.booleans(), st.booleans())
+
+
+@st.composite
+def deltas(draw):
+    whole = draw(st.dictionaries(some(SETS), st.none() | ip_sets, max_size=2))
+    changed = draw(
+        st.dictionaries(
+            st.tuples(some(SETS), some((*ADDRESSES, *PORTS))), some([True, None]), max_size=2
+        )
+    )
+    return IntentDelta(
+        ip_sets=whole,
+        members=changed,
+        policies=draw(st.dictionaries(some(POLICIES), st.none() | policies, max_size=2)),
+        profiles=draw(st.dictionaries(some(PROFILES), st.none() | profiles, max_size=1)),
+        endpoints=draw(st.dictionaries(some(ENDPOINTS), st.none() | endpoints, max_size=2)),
+        pools={
+            cidr: pool and Pool(cidr, pool.nat_outgoing, pool.workloads)
+            for cidr, pool in draw(
+                st.dictionaries(some(NETS[:3]), st.none() | pools, max_size=1)
+            ).items()
+        },
+    )
+
+
+def put(table, changes):
+    for key, value in changes.items():
+        if value is None:
+            table.pop(key, None)
+        else:
+            table[key] = value
+
+
+class World:
+    """The intent so far; knows which member changes are legal."""
+
+    def __init__(self):
+        self.parts = {
+            name: {} for name in ("ip_sets", "policies", "profiles", "endpoints", "pools")
+        }
+
+    def accept(self, delta):
+        """Return the delta without member changes that no computation would send."""
+        for name, table in self.parts.items():
+            put(table, getattr(delta, name))
+        sets = self.parts["ip_sets"]
+        legal = {}
+        for (set_id, member), value in delta.members.items():
+            held = sets.get(set_id)
+            if held is None or member not in members[held.kind]:
+                continue
+            legal[set_id, member] = value
+            changed = held.members | {member} if value else held.members - {member}
+            sets[set_id] = IpSet(held.kind, changed)
+        return IntentDelta(
+            delta.ip_sets,
+            legal,
+            delta.policies,
+            delta.profiles,
+            delta.endpoints,
+            delta.pools,
+        )
+
+    @property
+    def intent(self):
+        return Intent(**{name: dict(table) for name, table in self.parts.items()})
+
+
+class Kernel:
+    """Applies table deltas as their contract says."""
+
+    def __init__(self):
+        self.chains, self.sets, self.elements = {}, {}, {}
+
+    def apply(self, delta):
+        for name, shape in delta.sets.items():
+            assert shape != self.sets.get(name), f"set {name} had not changed"
+            if shape is None:
+                self.elements = {k: v for k, v in self.elements.items() if k[0] != name}
+        for name, chain in delta.chains.items():
+            assert chain != self.chains.get(name), f"chain {name} had not changed"
+        put(self.chains, delta.chains)
+        put(self.sets, delta.sets)
+        put(self.elements, delta.elements)
+
+    @property
+    def expressions(self):
+        for chain in self.chains.values():
+            for rule in chain.rules:
+                yield from rule.expressions
+
+    def jumps(self):
+        """Where rules and maps lead."""
+        verdicts = [one for one in self.expressions if isinstance(one, Verdict)]
+        verdicts += [value for value in self.elements.values() if isinstance(value, Verdict)]
+        return {verdict.chain for verdict in verdicts if verdict.chain}
+
+    def lookups(self):
+        """What sets and maps rules ask."""
+        sets = {one.set_name for one in self.expressions if isinstance(one, InSet)}
+        return sets | {one.map_name for one in self.expressions if isinstance(one, Dispatch)}
+
+
+settings = st.builds(
+    RenderSettings,
+    ipv6=st.booleans(),
+    source_spoofing=st.booleans(),
+    nat_exclude_hosts=st.booleans(),
+    interface_prefixes=some([("cali",), ("cali", "tap")]),
+)
+
+
+@given(st.lists(st.lists(deltas(), min_size=1, max_size=3), max_size=6), settings)
+def test_equals_its_definition(batches, chosen):
+    view, world, kernels = RuleSets(chosen), World(), {}
+    for batch in [*batches, [IntentDelta()]]:
+        for delta in batch:
+            view.feed(world.accept(delta))
+        for family, delta in view.flush().items():
+            kernels.setdefault(family, Kernel()).apply(delta)
+        wanted = rule_sets(world.intent, chosen)
+        assert set(kernels) == set(wanted)
+        for family, table in wanted.items():
+            kernel = kernels[family]
+            assert kernel.chains == table.chains
+            assert kernel.sets == table.sets
+            assert kernel.elements == table.elements
+            assert kernel.jumps() <= set(kernel.chains), "a jump to a chain that is not there"
+            assert kernel.lookups() <= set(kernel.sets), "a lookup in a set that is not there"
+        assert view.flush() == {}
