@@ -4,10 +4,13 @@ Each fake keeps what the kernel would keep in plain attributes that a test may c
 reconciler's back, and refuses what `refused` names. tests/contract/ holds them to the real ones.
 """
 
+import errno
 from collections.abc import Mapping, Sequence
 
+from calico.core.intent.interfaces import NeighbourKey
 from calico.core.intent.keys import RouteKey
 from calico.core.intent.routes import Change, Delete, Route
+from calico.kernel.netlink import KernelError
 from calico.kernel.routes import INTERFACE_NOT_UP, Ownership
 
 
@@ -54,3 +57,59 @@ class FakeRouteTable:
             same = [other for other in self.routes if other.destination == key.destination]
             key = min(same, default=key)  # IPv4's kernel takes metric 0 for "any"
         self.routes.pop(key, None)
+
+
+class FakeNeighbourTable:
+    """Permanent neighbours; `up` names the interfaces that are up."""
+
+    def __init__(self) -> None:
+        self.entries: dict[NeighbourKey, str] = {}
+        self.up: set[str] = set()
+        self.refused: set[NeighbourKey] = set()
+
+    def read_back(self) -> dict[NeighbourKey, str]:
+        """List the entries."""
+        return dict(self.entries)
+
+    def apply(self, changes: Mapping[NeighbourKey, str | None]) -> Mapping[NeighbourKey, str]:
+        """Attempt every change; None deletes. Return {key: refusal}."""
+        failures = {}
+        for key, mac in changes.items():
+            if key in self.refused:
+                failures[key] = "refused"
+            elif mac is None:
+                self.entries.pop(key, None)
+            elif key.interface not in self.up:
+                failures[key] = INTERFACE_NOT_UP
+            else:
+                self.entries[key] = mac
+        return failures
+
+    def set_down(self, interface: str) -> None:
+        """Lower or remove an interface: its entries go with it."""
+        self.up.discard(interface)
+        for key in [key for key in self.entries if key.interface == interface]:
+            del self.entries[key]
+
+
+class FakeSettings:
+    """What is under /proc/sys; only names in `values` exist. `refused` cannot be written."""
+
+    def __init__(self, values: Mapping[str, str]) -> None:
+        self.values = dict(values)
+        self.refused: set[str] = set()
+        self.written: list[str] = []
+
+    def read(self, name: str) -> str:
+        """Return the value. Raises KernelError."""
+        if name not in self.values:
+            raise KernelError(f"read sysctl {name}", errno.ENOENT)
+        return self.values[name]
+
+    def write(self, name: str, value: str) -> None:
+        """Set the value. Raises KernelError."""
+        self.read(name)
+        if name in self.refused:
+            raise KernelError(f"write sysctl {name}", errno.EINVAL)
+        self.values[name] = value
+        self.written.append(name)

@@ -29,3 +29,15 @@ def write(name: str, value: str) -> None:
             setting.write(value)
     except OSError as error:
         raise KernelError(f"write sysctl {name}", error.errno or 0) from error
+
+
+class KernelSettings:
+    """The settings of the namespace of the thread that asks, as an object to hand around."""
+
+    def read(self, name: str) -> str:
+        """Return the value. Raises KernelError."""
+        return read(name)
+
+    def write(self, name: str, value: str) -> None:
+        """Set the value. Raises KernelError."""
+        write(name, value)
