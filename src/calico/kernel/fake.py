@@ -5,7 +5,7 @@ reconciler's back, and refuses what `refused` names. tests/contract/ holds them 
 """
 
 import errno
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from calico.core.intent.interfaces import NeighbourKey
 from calico.core.intent.keys import RouteKey
@@ -113,3 +113,20 @@ class FakeSettings:
             raise KernelError(f"write sysctl {name}", errno.EINVAL)
         self.values[name] = value
         self.written.append(name)
+
+
+class FakeConnections:
+    """Connections as (original source, reply source); `refusals` counts down to success."""
+
+    def __init__(self) -> None:
+        self.connections: list[tuple[str, str]] = []
+        self.refusals = 0
+
+    def delete(self, addresses: Collection[str]) -> int:
+        """Delete the connections of these addresses; return how many. Raises KernelError."""
+        if self.refusals:
+            self.refusals -= 1
+            raise KernelError("delete connections", errno.EBUSY)
+        before = len(self.connections)
+        self.connections = [pair for pair in self.connections if not {*pair} & {*addresses}]
+        return before - len(self.connections)
