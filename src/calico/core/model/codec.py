@@ -34,6 +34,8 @@ from calico.core.model.problem import InvalidResource, Problem
 from calico.core.model.registry import KINDS
 from calico.core.model.tier import Tier
 
+__all__ = ["InvalidResource", "decode", "encode"]
+
 Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
 
 ESCAPES = (

@@ -42,7 +42,7 @@ def parse_port(port: int | str) -> PortSpan | str:
 def in_range(port: int) -> int:
     """Return the port. Raises ValueError if no packet can carry it."""
     if not 0 <= port <= HIGHEST:
-        raise ValueError(f"port {port} is out of range; ports are 0 to {HIGHEST}")
+        raise ValueError(f"port {port} is out of range; ports are 1 to {HIGHEST}")
     return port
 
 
