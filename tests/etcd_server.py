@@ -30,14 +30,17 @@ def free_port():
 
 
 class EtcdServer:
-    def __init__(self, directory, *arguments):
+    def __init__(self, directory, *arguments, https=None):
         self._directory = Path(directory)
         self._arguments = arguments
         self._process = None
         self.port = free_port()
         self.peer_port = free_port()
-        self.url = f"http://127.0.0.1:{self.port}"
-        self.settings = Settings(datastore_type="etcdv3", etcd_endpoints=self.url)
+        self.url = f"{'http' if https is None else 'https'}://127.0.0.1:{self.port}"
+        self.settings = Settings("etcdv3", etcd_endpoints=self.url, **(https or {}))
+
+    def use_peer_port(self, port):
+        self.peer_port = port
 
     def start(self, wait=True):
         peer = f"http://127.0.0.1:{self.peer_port}"
@@ -92,11 +95,11 @@ def wait_until(condition, what, seconds=15.0):
 
 
 @contextlib.contextmanager
-def running_etcd(*arguments):
+def running_etcd(*arguments, https=None):
     if shutil.which("etcd") is None:
         pytest.skip("etcd is not installed")
     with tempfile.TemporaryDirectory(prefix="calico-test-etcd-") as directory:
-        server = EtcdServer(directory, *arguments)
+        server = EtcdServer(directory, *arguments, https=https)
         server.start()
         try:
             yield server
