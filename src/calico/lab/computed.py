@@ -1,0 +1,50 @@
+"""What the lab should do: the datastore's resources, thought through as every node does.
+
+etcd --all records at one revision--> resources --core/calc--> intent of each node
+                                                                `--> core/analysis: Expected
+"""
+
+from collections.abc import Iterable, Sequence
+
+from msgspec import Struct
+
+from calico.core.analysis.matrix import Expected, Party
+from calico.core.calc.intended import Resources, intended
+from calico.core.calc.settings import CalcSettings
+from calico.core.model.codec import decode
+from calico.core.model.keys import RESOURCES_PREFIX, ResourceKey, key_of
+from calico.core.model.metadata import Resource
+from calico.core.model.problem import InvalidResource
+from calico.datastore.client import Datastore
+
+
+class Snapshot(Struct, frozen=True):
+    """Every resource at one revision; a record that is no valid resource is absent."""
+
+    resources: Resources
+    revision: int
+
+
+def read_snapshot(store: Datastore) -> Snapshot:
+    """Read all resources. Raises Unavailable."""
+    listing = store.list(RESOURCES_PREFIX)
+    resources: dict[ResourceKey, Resource] = {}
+    for entry in listing.entries:
+        key = key_of(entry.path)
+        if isinstance(key, ResourceKey):
+            try:
+                resources[key] = decode(key.kind, entry.value)
+            except InvalidResource:
+                continue
+    return Snapshot(resources, listing.revision)
+
+
+def expected(
+    snapshot: Snapshot,
+    nodes: Iterable[str],
+    parties: Sequence[Party],
+    settings: CalcSettings | None = None,
+) -> Expected:
+    """Make the thinking side of `Reachability` for these parties."""
+    known = settings or CalcSettings()
+    return Expected(parties, {node: intended(snapshot.resources, node, known) for node in nodes})
