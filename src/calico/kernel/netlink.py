@@ -29,6 +29,7 @@ NETLINK_NETFILTER = 12
 
 NLM_F_REQUEST = 0x001
 NLM_F_ACK = 0x004
+NLM_F_ECHO = 0x008
 NLM_F_DUMP_INTR = 0x010
 NLM_F_REPLACE = 0x100  # for changes
 NLM_F_EXCL = 0x200
@@ -221,27 +222,32 @@ class NetlinkSocket:
 
     def transaction(
         self, operation: str, begin: Request, requests: Sequence[Request], end: Request
-    ) -> dict[int, KernelError]:
-        """Make all changes or none (nfnetlink); return what was refused, by index of the request.
+    ) -> tuple[dict[int, KernelError], dict[int, Message]]:
+        """Make all changes or none (nfnetlink); return what was refused, and echoes, by index.
 
         Index -1 means the transaction as a whole. Only the last request is acknowledged; errors
-        come for every request that has one.
+        come for every request that has one. Echoes come for requests with NLM_F_ECHO: what the
+        kernel made of them, its handle included.
         """
+        refused: dict[int, KernelError] = {}
+        echoes: dict[int, Message] = {}
         if not requests:
-            return {}
+            return refused, echoes
         kind, flags, body = requests[-1]
         last = len(requests) - 1
         first = 1 + self._send([begin, *requests[:-1], (kind, flags | NLM_F_ACK, body), end])
-        refused: dict[int, KernelError] = {}
         for message in self._receive(operation):
             index = message.sequence - first
-            if message.kind != NLMSG_ERROR or not -1 <= index <= last:
+            if not -1 <= index <= last:
+                continue
+            if message.kind != NLMSG_ERROR:
+                echoes[index] = message
                 continue
             if error := _refusal(operation, message):
                 refused.setdefault(index, error)
             if index in {-1, last}:  # the kernel answers in order; -1 comes alone, at the end
                 break
-        return refused
+        return refused, echoes
 
     def listen(self) -> list[Message]:
         """Wait for notifications, however long. Raises NetlinkOverrun when some were lost."""
