@@ -7,7 +7,7 @@ import pytest
 from calico.kernel import netns as namespaces
 from calico.kernel import sysctl
 from calico.kernel.netlink import KernelError
-from calico.kernel.run import ProgramFailed, run, spawn
+from calico.kernel.run import ProgramFailed, foreground, run, spawn
 
 
 def identity(descriptor):
@@ -119,3 +119,16 @@ def test_sysctls_belong_to_the_namespace_of_the_thread(make_namespace):
     assert sysctl.read(name) == "0"
     with pytest.raises(KernelError, match="No such file"):
         sysctl.write("net/ipv4/conf/nothing/proxy_arp", "1")
+
+
+def test_foreground_gives_the_exit_status():
+    assert foreground(["sh", "-c", "exit 7"]) == 7
+    with pytest.raises(ProgramFailed):
+        foreground(["/no/such/program"])
+
+
+def test_foreground_leaves_the_interrupt_to_the_program(tmp_path):
+    # The program and we get the same Ctrl-C; only the program ends by it.
+    script = f"trap 'echo heard > {tmp_path}/heard; exit 3' INT; kill -INT $PPID $$"
+    assert foreground(["sh", "-c", script]) == 3
+    assert (tmp_path / "heard").read_text() == "heard\n"

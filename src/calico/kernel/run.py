@@ -2,6 +2,7 @@
 
     run(args)    wait for the answer, within a deadline --> what it printed
     spawn(args)  leave it running --> Process: poll, wait, send_signal, stop
+    foreground(args)  lend it our terminal until it ends --> its exit status
 
 A program starts in the network namespace of the thread that starts it. `run` kills what outlives
 its deadline, so a tool that hangs costs its deadline and no more.
@@ -128,3 +129,19 @@ def spawn(
         if out is not None:
             out.close()
     return Process(child)
+
+
+def foreground(args: Sequence[str], environment: Mapping[str, str] | None = None) -> int:
+    """Run with our input, output and terminal until it ends; return its exit status.
+
+    Ctrl-C is the program's to answer, not ours. Raises ProgramFailed if it cannot start.
+    """
+    ours = signal.signal(signal.SIGINT, lambda *_: None)  # a handler is not inherited
+    try:
+        child = subprocess.Popen(args, env=environment)
+    except OSError as error:
+        raise ProgramFailed(args, 127, err=str(error)) from error
+    else:
+        return child.wait()
+    finally:
+        signal.signal(signal.SIGINT, ours)
