@@ -102,12 +102,15 @@ def mac(place: Place, port: str) -> str:
 
 
 def next_address(segment: Segment, taken: frozenset[str], first: int = 11) -> tuple[str, ...]:
-    """Pick an unused address in each of a segment's subnets. Raises LabError if one is full."""
+    """Pick a free address in each of a segment's subnets, with its prefix length.
+
+    Raises LabError if a subnet is full.
+    """
     picked = []
     for subnet in map(ip_network, segment.subnets):
         for offset in range(first, min(subnet.num_addresses - 1, 10_000)):
             if str(subnet[offset]) not in taken:
-                picked.append(str(subnet[offset]))
+                picked.append(f"{subnet[offset]}/{subnet.prefixlen}")
                 break
         else:
             raise LabError(f"segment {segment.name}: {subnet} has no free address")

@@ -75,10 +75,18 @@ def _list(top: Mapping[str, Field], key: str) -> list[Field]:
 
 
 def _name(field: Field) -> str:
-    text = field.text()
+    try:
+        return check_name(field.text())
+    except LabError as error:
+        raise LabError(f"{field.place}: {error}") from error
+
+
+def check_name(text: str) -> str:
+    """Accept a name that anything may have. Raises LabError."""
     if not fullmatch(NAME, text) or len(text) > 63:
-        fix = "use lower-case letters, digits and dashes, at most 63"
-        raise field.error(f"{text!r} is no name", fix)
+        raise LabError(
+            f"{text!r} is no name: use lower-case letters, digits and dashes, at most 63"
+        )
     return text
 
 

@@ -150,15 +150,30 @@ def find(place: Place, station: str | None = None) -> Iterator[Found]:
                 yield Found(int(entry), seen)
 
 
-def _station_of(pid: int, directory: str) -> str | None:
-    """Name the station a process is in; None if it is not of this lab."""
+def marked_labs(root: Path) -> set[str]:
+    """Name the labs of this root that have processes, whether or not they have a directory."""
+    found = set()
+    for entry in os.listdir("/proc"):  # noqa: PTH208
+        if entry.isdecimal():
+            directory = Path(_marker(int(entry))[0] or "/")
+            if directory.parent == root:
+                found.add(directory.name)
+    return found
+
+
+def _marker(pid: int) -> tuple[str, str]:
+    """Read the marker that a process sees: the lab's directory and the station, or blanks."""
     try:
         lab, _, station = Path(f"/proc/{pid}/root", holder.MARKER).read_text().partition("\n")
-        if lab == directory:
-            return station.strip()
     except OSError:
-        pass
-    return _holder_on_its_way(pid, directory)
+        return "", ""
+    return lab, station.strip()
+
+
+def _station_of(pid: int, directory: str) -> str | None:
+    """Name the station a process is in; None if it is not of this lab."""
+    lab, station = _marker(pid)
+    return station if lab == directory else _holder_on_its_way(pid, directory)
 
 
 def _holder_on_its_way(pid: int, directory: str) -> str | None:
