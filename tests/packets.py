@@ -46,6 +46,7 @@ class Probe:
     to: str = ""  # instead of the destination's address
     type_: int | None = None  # of ICMP; None: echo request
     code: int = 0
+    is_by_hand: bool = False
 
     @property
     def family(self):
@@ -69,7 +70,7 @@ def icmp6(type_=128, code=0):
 
 
 def by_hand(protocol, port=0, source_ip=""):
-    return Probe(protocol, port, source_ip=source_ip)
+    return Probe(protocol, port, source_ip=source_ip, is_by_hand=True)
 
 
 @dataclass
@@ -228,9 +229,7 @@ class Net:
         """Send the first packet of a new flow; say whether it arrives (UDP: from whom)."""
         source, destination = self[source], self[destination]
         ways = {"tcp": self.connect, "udp": self._udp, "icmp": self._icmp, "icmp6": self._icmp}
-        way = ways.get(probe.protocol, self._by_hand)
-        if probe.source_ip:
-            way = self._by_hand
+        way = self._by_hand if probe.is_by_hand else ways[probe.protocol]
         try:
             return way(source, destination, probe)
         finally:
@@ -282,12 +281,13 @@ class Net:
         receiver = destination.socket(probe.family, socket.SOCK_RAW, number)
         sender = source.socket(probe.family, socket.SOCK_RAW, number)
         sender.bind((source.address(probe.family), 0))
-        body = struct.pack("!BBHHH", probe.type_, probe.code, 0, next(_ports), 1) + b"probe"
+        token = b"probe %d" % next(_ports)
+        body = struct.pack("!BBHHH", probe.type_, probe.code, 0, next(_ports), 1) + token
         if probe.version == 4:  # the kernel fills in the checksum of ICMPv6 alone
             body = body[:2] + struct.pack("!H", checksum(body)) + body[4:]
         sender.sendto(body, (destination.address(probe.family), 0))
         self.beat(source, destination)
-        return any(body[4:] in packet for packet in _all(receiver))
+        return any(token in packet for packet in _all(receiver))
 
     def _by_hand(self, source, destination, probe):
         """Send an IPv4 packet of any protocol, with any source."""
