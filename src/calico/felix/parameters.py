@@ -33,9 +33,9 @@ class FelixConfig(Struct, frozen=True, kw_only=True):
     nf_tables_mode: str
     ipv6_support: bool
     interface_prefix: tuple[str, ...]
-    default_endpoint_to_host_action: str
+    default_endpoint_to_host_action: Literal["Drop", "Return", "Accept"]
     nftables_filter_allow_action: str
-    nftables_filter_deny_action: str
+    nftables_filter_deny_action: Literal["Drop", "Reject"]
     nftables_mark_mask: int
     allow_vxlan_packets_from_workloads: bool
     allow_ipip_packets_from_workloads: bool

@@ -103,6 +103,14 @@ def endpoint_chain(interface: str, direction: Direction) -> str:
     return f"filter-cali-{'tw' if direction == 'ingress' else 'fw'}-{interface}"
 
 
+def owner_interface(chain: str) -> str:
+    """Name the interface whose chain this is; "" for a chain of nobody's own."""
+    for prefix in ("filter-cali-tw-", "filter-cali-fw-", "filter-cali-arp-"):
+        if chain.startswith(prefix) and not chain.endswith("-dispatch"):
+            return chain.removeprefix(prefix)
+    return ""
+
+
 def arp_chain(interface: str) -> str:
     """Name the chain that judges ARP sent to a workload."""
     return f"filter-cali-arp-{interface}"

@@ -60,6 +60,6 @@ def test_says_why_not():
     ],
 )
 def test_refuses_and_names(text, names):
-    with pytest.raises(ValueError, match="autodetection|regular|CIDR") as refusal:
+    with pytest.raises(ValueError, match=r"autodetection|regular|CIDR") as refusal:
         parse_method(text)
     assert names in str(refusal.value)

@@ -1,0 +1,69 @@
+"""Turn datastore entries into typed resources, and hand them to everyone who consumes them.
+
+    {path: Entry or None} --decode, check--> consumer.set_resource(key, resource or None, revision)
+                                        `--> problems: {path: why it is as if absent}
+
+A record that cannot be read, or breaks the rules of its kind, counts as absent: it is reported by
+path, field and reason, and everything else goes on.
+
+Source: shared/spec felix 6.4, "every update is validated".
+"""
+
+import logging
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+from calico.core.model.checks import check_stored
+from calico.core.model.codec import decode
+from calico.core.model.keys import ResourceKey, key_of
+from calico.core.model.metadata import Resource
+from calico.core.model.problem import InvalidResource
+from calico.datastore.client import Entry
+
+log = logging.getLogger(__name__)
+
+
+class Consumer(Protocol):
+    """Whoever follows resources; core.calc.graph.Graph is the main one."""
+
+    def set_resource(self, key: ResourceKey, value: Resource | None, revision: int = 0) -> None:
+        """Accept a new version; None: it does not exist."""
+        ...
+
+
+class Records:
+    """The loop's only way from bytes to resources."""
+
+    def __init__(self, consumers: Sequence[Consumer]) -> None:
+        self._consumers = tuple(consumers)
+        self.problems: dict[str, str] = {}
+
+    def feed(self, updates: Mapping[str, Entry | None]) -> None:
+        """Hand over what changed; keys that are not resources are left alone."""
+        for path, entry in updates.items():
+            key = key_of(path)
+            if not isinstance(key, ResourceKey):
+                continue
+            value = None if entry is None else self._decoded(key, entry)
+            if entry is None or value is not None:
+                self.problems.pop(path, None)
+            revision = 0 if entry is None else entry.revision
+            for consumer in self._consumers:
+                consumer.set_resource(key, value, revision)
+
+    def _decoded(self, key: ResourceKey, entry: Entry) -> Resource | None:
+        try:
+            resource = decode(key.kind, entry.value)
+        except InvalidResource as error:
+            self._report(entry.path, str(error))
+            return None
+        found = check_stored(resource)
+        if found:
+            self._report(entry.path, "; ".join(str(problem) for problem in found))
+            return None
+        return resource
+
+    def _report(self, path: str, reason: str) -> None:
+        if self.problems.get(path) != reason:
+            log.warning("record ignored", extra={"path": path, "reason": reason})
+        self.problems[path] = reason
