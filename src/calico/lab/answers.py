@@ -20,9 +20,11 @@ _GREETING = b"who is there?"
 _ECHO = struct.Struct("!BBHHH")  # type, code, checksum, identifier, sequence
 _ECHO_TYPES = {4: (8, 0), 6: (128, 129)}
 
+# A packet that cannot even be sent is one that nobody answers; EADDRNOTAVAIL: our link is down.
 _SILENCE = frozenset(
-    {errno.EPERM, errno.EACCES, errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ECONNREFUSED}
-)
+    {errno.EPERM, errno.EACCES, errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ECONNREFUSED,
+     errno.EADDRNOTAVAIL}
+)  # fmt: skip
 
 
 class Answers:
@@ -72,9 +74,7 @@ class Answers:
         self._poll.close()
 
     def _connect(self, question: Question, source: str, address: str) -> None:
-        one = socket.socket(_family(question.version), socket.SOCK_STREAM)
-        one.setblocking(False)
-        one.bind((source, 0))
+        one = _open(question.version, (socket.SOCK_STREAM, 0), (source, 0))
         self._streams[one.fileno()] = (one, question)
         try:
             one.connect((address, question.port))
@@ -108,9 +108,7 @@ class Answers:
     ) -> socket.socket:
         key = (question.source, question.protocol, question.version)
         if key not in self._shared:
-            one = socket.socket(_family(question.version), *kind)
-            one.setblocking(False)
-            one.bind((source, port))
+            one = _open(question.version, kind, (source, port))
             self._shared[key] = self._by_number[one.fileno()] = one
             self._poll.register(one.fileno(), select.EPOLLIN)
         return self._shared[key]
@@ -138,6 +136,17 @@ def _answer_of(question: Question) -> bytes:
 
 def _family(version: int) -> socket.AddressFamily:
     return socket.AF_INET if version == 4 else socket.AF_INET6
+
+
+def _open(version: int, kind: tuple[int, int], source: tuple[str, int]) -> socket.socket:
+    one = socket.socket(_family(version), *kind)
+    try:
+        one.setblocking(False)
+        one.bind(source)
+    except OSError:
+        one.close()
+        raise
+    return one
 
 
 def _reset(one: socket.socket) -> None:

@@ -16,7 +16,7 @@ from ipaddress import ip_interface, ip_network
 
 from calico.kernel.run import run
 from calico.lab.place import Place
-from calico.lab.processes import Found, find, recall
+from calico.lab.processes import Remembered, find, recall
 from calico.lab.shape import Interface, Segment, Station
 from calico.lab.topology import LabError
 
@@ -34,7 +34,7 @@ def keeper(place: Place, station: str) -> int:
     return found.pid
 
 
-def _is_outside_pods(found: Found) -> bool:
+def _is_outside_pods(found: Remembered) -> bool:
     pods = run(("nsenter", "-t", str(found.pid), "-m", "ip", "netns", "identify", str(found.pid)))
     return not pods.strip()
 

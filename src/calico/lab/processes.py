@@ -7,15 +7,15 @@ A remembered process is its id and its start time: an id alone may by now be som
 Finding does not rely on memory: children of children, and what was started by hand inside a
 station, see the marker too. So does a process whose parent and namespaces' keeper were killed.
 
-Only what shows the marker (or is a holder on its way to it) is ever signalled, by a descriptor
-that cannot come to mean another process.
+Only what shows the marker, is remembered, or is a holder on its way to the marker is ever
+signalled: by a descriptor that cannot come to mean another process, after a look at its start time.
 """
 
 import os
 import select
 import signal
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from time import monotonic, sleep
 
@@ -35,17 +35,10 @@ _BECOME = 'echo $$ >"$0"; exec >>"$1" 2>&1 </dev/null; shift; exec "$@"'
 
 
 class Remembered(Struct, frozen=True):
-    """A process that was started for the lab."""
+    """A process of the lab, and where it is."""
 
     pid: int
     started: int  # clock ticks since boot
-    station: str
-
-
-class Found(Struct, frozen=True):
-    """A process of the lab, found by looking."""
-
-    pid: int
     station: str
 
 
@@ -129,25 +122,29 @@ def recall_all(place: Place) -> dict[str, Remembered]:
 def stop(place: Place, role: str, number: int = signal.SIGKILL, seconds: float = 10.0) -> None:
     """End one remembered process and forget it; not running is fine. Raises LabError."""
     remembered = recall(place, role)
-    if remembered is not None:
-        descriptor = os.pidfd_open(remembered.pid)
-        try:
-            if is_running(remembered):
-                signal.pidfd_send_signal(descriptor, number)
-                if not select.select([descriptor], [], [], seconds)[0]:
-                    raise LabError(f"{role} (process {remembered.pid}) does not end")
-        finally:
-            os.close(descriptor)
+    if remembered is not None and not _end(remembered, number, seconds) and is_running(remembered):
+        raise LabError(f"{role} (process {remembered.pid}) does not end")
     (place.processes / role).unlink(missing_ok=True)
 
 
-def find(place: Place, station: str | None = None) -> Iterator[Found]:
+def find(place: Place, station: str | None = None) -> list[Remembered]:
     """Look through all processes for the lab's, or for one station's."""
+    # The remembered ones may not see the marker yet: they are on their way into the station.
+    found = {one.pid: one for one in _remembered(place)}
     for entry in os.listdir("/proc"):  # noqa: PTH208  # names are all we want
         if entry.isdecimal() and int(entry) != os.getpid():
+            started = start_time(int(entry))
             seen = _station_of(int(entry), str(place.directory))
-            if seen is not None and station in {None, seen}:
-                yield Found(int(entry), seen)
+            if seen is not None and started is not None:
+                found[int(entry)] = Remembered(int(entry), started, seen)
+    return [one for one in found.values() if station in {None, one.station}]
+
+
+def _remembered(place: Place) -> list[Remembered]:
+    try:
+        return list(recall_all(place).values())
+    except LabError:  # a damaged record: looking must do
+        return []
 
 
 def marked_labs(root: Path) -> set[str]:
@@ -193,30 +190,30 @@ def kill(place: Place, station: str | None = None, seconds: float = 10.0) -> int
     Raises LabError if one does not end.
     """
     deadline, killed = monotonic() + seconds, 0
-    while found := list(find(place, station)):
+    while found := find(place, station):
         if monotonic() > deadline:
             stuck = ", ".join(str(one.pid) for one in found)
             raise LabError(f"these processes do not end: {stuck}: is a file system stuck?")
-        killed += sum(_kill_one(one, place) for one in found)
+        killed += sum(_end(one, signal.SIGKILL, 1.0) for one in found)
     return killed
 
 
-def _kill_one(found: Found, place: Place) -> int:
+def _end(process: Remembered, number: int, seconds: float) -> bool:
+    """Signal a process and wait until it has ended; False if it has not, or was gone before."""
     try:
-        descriptor = os.pidfd_open(found.pid)
+        descriptor = os.pidfd_open(process.pid)
     except ProcessLookupError:
-        return 0
+        return False
     try:
-        # Looked at again behind the descriptor: the id may have changed hands since.
-        if _station_of(found.pid, str(place.directory)) != found.station:
-            return 0
-        signal.pidfd_send_signal(descriptor, signal.SIGKILL)
-        select.select([descriptor], [], [], 1.0)  # readable once it has ended
+        # Looked at behind the descriptor: the id may have changed hands since.
+        if not is_running(process):
+            return False
+        signal.pidfd_send_signal(descriptor, number)
+        return bool(select.select([descriptor], [], [], seconds)[0])  # readable once it has ended
     except ProcessLookupError:
-        return 0
+        return False
     finally:
         os.close(descriptor)
-    return 1
 
 
 def wait_until(condition: Callable[[], bool], seconds: float, pause: float = 0.02) -> bool:
