@@ -144,8 +144,8 @@ class KernelTable:
                     self._learn(batch, echoes)
                     return
                 reasons = self._blame(batch, refused)
-            if not reasons:
-                self._apply_in_halves(work, refused[-1], failures)
+            if -1 in reasons:  # the whole, and nothing in it
+                self._apply_in_halves(work, reasons[-1], failures)
                 return
             work = self._weakened(work, reasons, failures)
         failures.update({subject(w.change): "given up after many refusals" for w in work})
@@ -218,14 +218,15 @@ class KernelTable:
                 self._handles[chain] = [h if h > 0 else rule_handle(echoes[-h]) for h in handles]
 
     def _blame(self, batch: _Batch, refused: Mapping[int, KernelError]) -> dict[int, KernelError]:
-        """Find the changes that the kernel refused; none, if it blames only the whole."""
+        """Find the changes that the kernel refused; -1, if it blames only the whole."""
         reasons: dict[int, KernelError] = {}
         for index, error in refused.items():
             owner = batch.owners[index] if index >= 0 else -1
             if error.errno in _HOPELESS or (index >= 0 and owner < 0):
                 raise error
-            if owner >= 0:
-                reasons.setdefault(owner, error)
+            reasons.setdefault(owner, error)
+        if len(reasons) > 1:
+            reasons.pop(-1, None)
         return reasons
 
     def _apply_in_halves(
