@@ -33,7 +33,7 @@ from calico.datastore.client import Change
 from calico.ipam.desk import Desk
 from calico.ipam.errors import IpamError, NoFreeAddress, Taken
 from calico.ipam.ledger import affinity_path, block_path
-from calico.ipam.surroundings import node_labels
+from calico.ipam.surroundings import namespace_labels, node_labels
 
 
 class Assignment(Struct, frozen=True):
@@ -66,7 +66,7 @@ class Assign(Struct, frozen=True, kw_only=True):
     ipv6: int = 0
     ipv4_pools: tuple[str, ...] = ()
     ipv6_pools: tuple[str, ...] = ()
-    namespace_labels: Labels = {}
+    namespace: str = ""  # its labels matter to pools with a namespaceSelector
     max_blocks: int = 0
     also: Also = nothing_else
 
@@ -83,7 +83,7 @@ class Assign(Struct, frozen=True, kw_only=True):
     ) -> tuple[Given, ...]:
         if not count:
             return ()
-        choice = self._choice(desk, PoolRequest(version, self.use, named, self.namespace_labels))
+        choice = self._choice(desk, PoolRequest(version, self.use, named, self._labels(desk)))
         owner = LOAD_BALANCER if self.use == "LoadBalancer" else desk.owner
         want = Want(version, count, attribute(self.handle, self.attributes), self.max_blocks)
         assigned = core.assign(want, desk.view(owner, version, choice, complete=False))
@@ -93,6 +93,11 @@ class Assign(Struct, frozen=True, kw_only=True):
             raise NoFreeAddress(_shortage(version, count, assigned or Assigned(), choice))
         desk.want(owner, assigned, self.handle)
         return assigned.addresses
+
+    def _labels(self, desk: Desk) -> Labels:
+        if any(pool.namespace_selector for pool in desk.surroundings.pools):
+            return namespace_labels(desk.ledger, self.namespace)
+        return {}
 
     def _choice(self, desk: Desk, request: PoolRequest) -> Choice:
         pools = desk.surroundings.pools

@@ -28,6 +28,7 @@ from calico.core.model.keys import (
 )
 from calico.core.model.pool import IPPool, IPReservation
 from calico.core.model.problem import InvalidResource
+from calico.core.model.profile import Profile
 from calico.datastore.client import Datastore, Entry
 from calico.ipam.errors import IpamError
 from calico.ipam.ledger import Ledger
@@ -81,6 +82,22 @@ def node_labels(ledger: Ledger, node: str) -> Labels:
         return decode("Node", record).metadata.labels
     except InvalidResource as error:
         raise IpamError(f"the record of node {node} is unreadable: {error}") from error
+
+
+def namespace_labels(ledger: Ledger, namespace: str) -> Labels:
+    """Give a namespace's labels, as far as its profile tells them; none if it has none."""
+    path = path_of(ResourceKey("Profile", "", f"kns.{namespace}"))
+    record = ledger.record(path)
+    if not isinstance(record, bytes):
+        return {}
+    ledger.rely_on(path)
+    try:
+        profile = decode("Profile", record)
+    except InvalidResource:
+        return {}
+    labels = profile.spec.labels_to_apply if isinstance(profile, Profile) else {}
+    prefix = "pcns."
+    return {key.removeprefix(prefix): v for key, v in labels.items() if key.startswith(prefix)}
 
 
 def _decoded(entries: Iterable[Entry], kind: type[T]) -> list[T]:

@@ -1,7 +1,7 @@
 """Read what address management holds, without changing anything.
 
     utilization(store, pools)   how full each pool and each block is
-    ips_by_handle(store, id)    the addresses of a handle
+    ips_by_handle(store, id)    the addresses of a handle (given_by_handle: and their blocks)
     holder_of(store, address)   whose an address is
     read_settings, write_settings   the cluster-wide record
 
@@ -17,6 +17,7 @@ import msgspec
 
 from calico.core.ipam import block as blocks
 from calico.core.ipam import garbage
+from calico.core.ipam.assign import Given
 from calico.core.ipam.garbage import PoolUse
 from calico.core.model.block import (
     DEFAULT_CONFIG,
@@ -57,19 +58,24 @@ def read_blocks(store: Datastore) -> list[Block]:
     return found
 
 
-def ips_by_handle(store: Datastore, handle: str) -> tuple[str, ...]:
-    """List the addresses of a handle. Raises NotAllocated if there is no such handle."""
+def given_by_handle(store: Datastore, handle: str) -> tuple[Given, ...]:
+    """List the addresses of a handle with their blocks. Raises NotAllocated if it is unknown."""
     try:
         record = decode_handle(store.get(handle_path(handle)).value)
     except NotFound as error:
         raise NotAllocated(f"no addresses are allocated under the handle {handle}") from error
-    found: list[str] = []
+    found: list[Given] = []
     for cidr in record.block:
         block = _block(store, cidr)
         if block is not None:
             ordinals = blocks.ordinals_of_handle(block, handle)
-            found += [blocks.address_of(block, ordinal) for ordinal in ordinals]
+            found += [Given(blocks.address_of(block, ordinal), cidr) for ordinal in ordinals]
     return tuple(found)
+
+
+def ips_by_handle(store: Datastore, handle: str) -> tuple[str, ...]:
+    """List the addresses of a handle. Raises NotAllocated if it is unknown."""
+    return tuple(given.address for given in given_by_handle(store, handle))
 
 
 def holder_of(store: Datastore, text: str) -> Attribute:
