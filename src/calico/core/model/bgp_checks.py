@@ -25,7 +25,6 @@ from calico.core.model.constraints import (
     each,
     fields,
     network,
-    no_repeats,
     number,
     of_version,
     one_of,
@@ -81,9 +80,8 @@ CONFIGURATION: Mapping[str, Check] = {
         at_most(500), each(parts({"cidr": network, "communities": at_most(50)}))
     ),
     "bind_mode": one_of("None", "NodeIP"),
-    "ignored_interfaces": all_of(
-        no_repeats,
-        each(text_like(r"(?!\*\Z)[a-zA-Z0-9_.*-]{1,15}", "an interface name, * for some of it")),
+    "ignored_interfaces": each(
+        text_like(r"(?!\*\Z)[a-zA-Z0-9_.*-]{1,15}", "an interface name, * for some of it")
     ),
     "local_workload_peering_ipv4": address_of(4),
     "local_workload_peering_ipv6": address_of(6),

@@ -19,7 +19,6 @@ from calico.core.model.constraints import (
     at_most,
     each,
     fields,
-    no_repeats,
     number,
     one_of,
     parts,
@@ -82,7 +81,7 @@ def check_live_migration(migration: LiveMigration) -> Iterator[Problem]:
 
 TEMPLATE: Mapping[str, Check] = {
     "generate_name": all_of(at_most(253), dns_name),
-    "interface_cidrs": all_of(no_repeats, each(any_network)),
+    "interface_cidrs": each(any_network),
     "interface_pattern": regular_expression,
     "labels": labels,
     "annotations": annotations,

@@ -69,8 +69,10 @@ def encode(resource: Resource) -> bytes:
 
 def go_number(number: float) -> str:
     """Write a float as Go does: whole numbers without a fraction, exponents only far out."""
-    if number == 0 or 1e-6 <= abs(number) < 1e21:
-        text = f"{number:.17f}" if number == 0 else format_plain(number)
+    if number == 0:
+        return "0"
+    if 1e-6 <= abs(number) < 1e21:
+        text = format_plain(number)
         return text.rstrip("0").rstrip(".") if "." in text else text
     mantissa, _, exponent = repr(float(number)).partition("e")
     sign, digits = exponent[0], exponent[1:].lstrip("0")

@@ -29,6 +29,8 @@ from calico.core.selector.parser import SelectorError, parse_selector
 
 Check: TypeAlias = Callable[[str, object], Iterator[Problem]]
 LONGEST_SELECTOR = 1024
+PORT_NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*\Z")
+LONGEST_PORT_NAME = 15
 PLAIN_DURATION = re.compile(r"([0-9]+(ms|s|m|h))*\Z")
 
 
@@ -224,6 +226,14 @@ def address_of(version: int) -> Check:
     return check
 
 
+def port_name(path: str, value: object) -> Iterator[Problem]:
+    """Allow the names that Kubernetes allows for ports."""
+    text = str(value)
+    if len(text) > LONGEST_PORT_NAME or not PORT_NAME.match(text) or not re.search("[a-z]", text):
+        reason = "must be at most 15 lower case letters, digits and single '-', with a letter"
+        yield from problem(path, value, reason)
+
+
 def port(path: str, value: object) -> Iterator[Problem]:
     """Allow port numbers, spans and names; no packet carries port 0."""
     if not isinstance(value, int | str):
@@ -233,7 +243,9 @@ def port(path: str, value: object) -> Iterator[Problem]:
     except ValueError as error:
         yield from problem(path, value, str(error))
         return
-    if not isinstance(span, str) and span.first < 1:
+    if isinstance(span, str):
+        yield from port_name(path, span)
+    elif span.first < 1:
         yield from problem(path, value, "port 0 is out of range; ports are 1 to 65535")
 
 

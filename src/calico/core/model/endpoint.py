@@ -10,6 +10,7 @@ datastore-etcd 1.2.4.
 from msgspec import field
 
 from calico.core.model.metadata import ApiStruct, Resource
+from calico.core.model.scalars import settle_numbers
 
 
 class IPNAT(ApiStruct, frozen=True):
@@ -27,6 +28,9 @@ class WorkloadEndpointPort(ApiStruct, frozen=True):
     port: int = field(default_factory=int)
     host_port: int = field(default_factory=int)
     host_ip: str = field(default_factory=str)
+
+    def __post_init__(self) -> None:
+        settle_numbers(self, "protocol")
 
 
 class QoSControls(ApiStruct, frozen=True):
@@ -47,6 +51,9 @@ class QoSControls(ApiStruct, frozen=True):
     ingress_max_connections: int = 0
     egress_max_connections: int = 0
     dscp: int | str | None = None
+
+    def __post_init__(self) -> None:
+        settle_numbers(self, "dscp")
 
 
 class WorkloadEndpointSpec(ApiStruct, frozen=True):
@@ -83,6 +90,9 @@ class EndpointPort(ApiStruct, frozen=True):
     name: str = field(default_factory=str)
     protocol: int | str = field(default_factory=int)
     port: int = field(default_factory=int)
+
+    def __post_init__(self) -> None:
+        settle_numbers(self, "protocol")
 
 
 class HostEndpointSpec(ApiStruct, frozen=True):

@@ -13,14 +13,13 @@ from calico.core.model.constraints import (
     Check,
     address,
     address_of,
-    all_of,
     any_network,
     each,
     fields,
     network,
-    no_repeats,
     number,
     parts,
+    port_name,
     problem,
     text_like,
 )
@@ -33,7 +32,7 @@ from calico.core.model.endpoint import (
     WorkloadEndpointSpec,
 )
 from calico.core.model.endpoint_names import endpoint_name
-from calico.core.model.naming import dns_name, interface_name, metadata, port_name
+from calico.core.model.naming import dns_name, interface_name, metadata
 from calico.core.model.problem import Problem
 from calico.core.net.ports import WITH_PORTS, number_or_name, protocol_number
 from calico.core.net.prefix import contains, ip_version, prefix_length
@@ -101,8 +100,8 @@ def workload_port(path: str, value: object) -> Iterator[Problem]:
 HOST_CHECKS: Mapping[str, Check] = {
     "node": dns_name,
     "interface_name": interface_name,
-    "expected_ips": all_of(no_repeats, each(address)),
-    "profiles": all_of(no_repeats, each(dns_name)),
+    "expected_ips": each(address),
+    "profiles": each(dns_name),
     "ports": each(host_port),
 }
 

@@ -61,7 +61,7 @@ FREE_DURATIONS = frozenset(
 
 def proto_port(path: str, value: object) -> Iterator[Problem]:
     """Check one failsafe port."""
-    checks = {"protocol": one_of("TCP", "UDP", "SCTP"), "port": PORT, "net": any_network}
+    checks = {"protocol": one_of_any_case("TCP", "UDP", "SCTP"), "port": PORT, "net": any_network}
     yield from parts(checks)(path, value)
     if getattr(value, "protocol", None) == "":
         yield from problem(f"{path}.protocol", "", "is required: TCP, UDP or SCTP")

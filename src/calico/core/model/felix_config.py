@@ -16,6 +16,7 @@ from msgspec import field
 
 from calico.core.model.duration import Duration
 from calico.core.model.metadata import ApiStruct, Resource
+from calico.core.model.scalars import settle_numbers, settle_ports
 
 
 class HealthTimeoutOverride(ApiStruct, frozen=True):
@@ -244,6 +245,10 @@ class FelixConfigurationSpec(ApiStruct, frozen=True):
     require_mtu_file: bool | None = None
     bpf_maglev_max_endpoints_per_service: int | None = None
     bpf_maglev_max_services: int | None = None
+
+    def __post_init__(self) -> None:
+        settle_numbers(self, "istio_dscp_mark")
+        settle_ports(self, "kube_node_port_ranges", "nat_port_range", "bpf_psnat_ports")
 
 
 class FelixConfiguration(Resource, frozen=True):

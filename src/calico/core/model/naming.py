@@ -21,7 +21,6 @@ LONGEST_NAME = 253
 LONGEST_LABEL = 63
 MOST_ANNOTATION_BYTES = 256 * 1024
 WORD = re.compile(r"([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]\Z")
-PORT_NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*\Z")
 
 SUBDOMAIN_TEXT = (
     "lower case letters, digits, '-' and '.', starting and ending with a letter or digit"
@@ -37,14 +36,6 @@ policy_name: Check = text_like(
 interface_name: Check = text_like(
     r"\*|[a-zA-Z0-9_.-]{1,15}", "an interface name of at most 15 characters, or *"
 )
-
-
-def port_name(path: str, value: object) -> Iterator[Problem]:
-    """Allow the names that ports of endpoints may have."""
-    text = str(value)
-    if len(text) > 15 or not PORT_NAME.match(text) or not re.search("[a-z]", text):
-        reason = "must be at most 15 lower case letters, digits and single '-', with a letter"
-        yield from problem(path, value, reason)
 
 
 def metadata(

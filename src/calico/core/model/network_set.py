@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from msgspec import field
 
-from calico.core.model.constraints import all_of, any_network, each, fields, no_repeats, problem
+from calico.core.model.constraints import any_network, each, fields, problem
 from calico.core.model.metadata import ApiStruct, Resource
 from calico.core.model.naming import metadata
 from calico.core.model.problem import Problem
@@ -45,7 +45,7 @@ def check_network_set(network_set: NetworkSet | GlobalNetworkSet) -> Iterator[Pr
     if NAMESPACE_LABEL in network_set.metadata.labels:
         reason = f"label {NAMESPACE_LABEL} is Calico's own; remove it"
         yield from problem("metadata.labels", NAMESPACE_LABEL, reason)
-    yield from fields(network_set.spec, "spec", {"nets": all_of(no_repeats, each(any_network))})
+    yield from fields(network_set.spec, "spec", {"nets": each(any_network)})
 
 
 def usable_network_set(network_set: NetworkSet | GlobalNetworkSet) -> Iterator[Problem]:

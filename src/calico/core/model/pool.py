@@ -12,10 +12,10 @@ from calico.core.model.constraints import (
     all_of,
     any_network,
     at_most,
+    cidr_only,
     each,
     fields,
     network,
-    no_repeats,
     number,
     one_of,
     problem,
@@ -78,15 +78,13 @@ class IPReservation(Resource, frozen=True):
 
 MODE = one_of("Never", "Always", "CrossSubnet")
 POOL_CHECKS: Mapping[str, Check] = {
-    "cidr": network,
+    "cidr": all_of(cidr_only, network),
     "vxlan_mode": MODE,
     "ipip_mode": MODE,
     "block_size": number(0, 128),
     "node_selector": selector,
     "namespace_selector": selector,
-    "allowed_uses": all_of(
-        at_most(10), no_repeats, each(one_of("Workload", "Tunnel", "LoadBalancer"))
-    ),
+    "allowed_uses": all_of(at_most(10), each(one_of("Workload", "Tunnel", "LoadBalancer"))),
     "assignment_mode": one_of("Automatic", "Manual"),
 }
 
@@ -166,5 +164,4 @@ def usable_pool(pool: IPPool) -> Iterator[Problem]:
 def check_reservation(reservation: IPReservation) -> Iterator[Problem]:
     """Yield all that is wrong with a reservation."""
     yield from metadata(reservation.metadata)
-    nets = all_of(no_repeats, each(any_network))
-    yield from fields(reservation.spec, "spec", {"reserved_cidrs": nets})
+    yield from fields(reservation.spec, "spec", {"reserved_cidrs": each(any_network)})

@@ -3,9 +3,7 @@
     Rule: action, what kind of packet, source: EntityRule, destination: EntityRule
     all that is present must hold; a list is "any of", a negated list "none of"
 
-Scalars take one form on the way in: a protocol or port written as digits is a number, a span of
-one port is that port, and an entity rule that asks nothing is the one shared ANYTHING, which is
-left out of the JSON. What cannot be read is left as it is, for the checks to report.
+An entity rule that asks nothing is the one shared ANYTHING, which is left out of the JSON.
 
 Source: api/pkg/apis/projectcalico/v3/policy_common.go; policy-semantics 3.4.
 """
@@ -16,7 +14,7 @@ from msgspec import field
 from msgspec.structs import force_setattr
 
 from calico.core.model.metadata import ApiStruct
-from calico.core.net.ports import canonical_port, number_or_name
+from calico.core.model.scalars import settle_numbers, settle_ports
 
 
 class ICMPFields(ApiStruct, frozen=True):
@@ -57,9 +55,7 @@ class EntityRule(ApiStruct, frozen=True):
     service_accounts: ServiceAccountMatch | None = None
 
     def __post_init__(self) -> None:
-        for name, ports in (("ports", self.ports), ("not_ports", self.not_ports)):
-            if any(isinstance(port, str) for port in ports):
-                force_setattr(self, name, tuple(canonical_port(port) for port in ports))
+        settle_ports(self, "ports", "not_ports")
 
 
 ANYTHING = EntityRule()
@@ -100,10 +96,7 @@ class Rule(ApiStruct, frozen=True):
     metadata: RuleMetadata | None = None
 
     def __post_init__(self) -> None:
-        if isinstance(self.protocol, str):
-            force_setattr(self, "protocol", number_or_name(self.protocol))
-        if isinstance(self.not_protocol, str):
-            force_setattr(self, "not_protocol", number_or_name(self.not_protocol))
+        settle_numbers(self, "protocol", "not_protocol")
         # Left out of the JSON only when it is the default itself, so equal ones become it.
         if self.source is not ANYTHING and self.source == ANYTHING:
             force_setattr(self, "source", ANYTHING)

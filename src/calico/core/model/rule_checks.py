@@ -78,7 +78,7 @@ USABLE_ENTITY: Mapping[str, Check] = {
     "not_ports": each(port),
     "service_accounts": parts({"selector": selector}),
 }
-NETS = all_of(at_most(256), no_repeats, each(all_of(cidr_only, network)))
+NETS = all_of(at_most(256), each(all_of(cidr_only, network)))
 PORTS = all_of(at_most(50), each(port))
 ENTITY_CHECKS: Mapping[str, Check] = {
     "nets": NETS,
@@ -89,7 +89,7 @@ ENTITY_CHECKS: Mapping[str, Check] = {
     "not_nets": NETS,
     "not_selector": selector,
     "not_ports": PORTS,
-    "service_accounts": parts({"names": no_repeats, "selector": selector}),
+    "service_accounts": parts({"selector": selector}),
 }
 PATH = all_of(
     at_most(1024),

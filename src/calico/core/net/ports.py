@@ -12,6 +12,7 @@ NAME = re.compile(r"[a-zA-Z0-9_.-]{1,128}\Z")
 SPAN = re.compile(r"([0-9]+):([0-9]+)\Z")
 HIGHEST = 65535
 PROTOCOL_NUMBERS = {"TCP": 6, "UDP": 17, "ICMP": 1, "ICMPv6": 58, "SCTP": 132, "UDPLite": 136}
+NUMBERS_IN_ANY_CASE = {name.lower(): number for name, number in PROTOCOL_NUMBERS.items()}
 WITH_PORTS = frozenset({6, 17, 132})
 
 
@@ -65,5 +66,5 @@ def number_or_name(text: str) -> int | str:
 
 
 def protocol_number(protocol: int | str) -> int | None:
-    """Return the number of a protocol; None if the name is unknown."""
-    return protocol if isinstance(protocol, int) else PROTOCOL_NUMBERS.get(protocol)
+    """Return the number of a protocol; None if the name, in any case, is unknown."""
+    return protocol if isinstance(protocol, int) else NUMBERS_IN_ANY_CASE.get(protocol.lower())
