@@ -1,6 +1,7 @@
-"""Turn datastore entries into typed resources, and hand them to everyone who consumes them.
+"""Turn datastore entries into typed values, and hand them to everyone who consumes them.
 
     {path: Entry or None} --decode, check--> consumer.set_resource(key, resource or None, revision)
+                                        |--> set_affinity(key, affinity or None), where wanted
                                         `--> problems: {path: why it is as if absent}
 
 A record that cannot be read, or breaks the rules of its kind, counts as absent: it is reported by
@@ -10,12 +11,15 @@ Source: shared/spec felix 6.4, "every update is validated".
 """
 
 import logging
-from collections.abc import Mapping, Sequence
-from typing import Protocol
+from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol, TypeAlias
 
+from msgspec import DecodeError
+
+from calico.core.model.block import BlockAffinity, decode_affinity
 from calico.core.model.checks import check_stored
 from calico.core.model.codec import decode
-from calico.core.model.keys import ResourceKey, key_of
+from calico.core.model.keys import BlockAffinityKey, ResourceKey, key_of
 from calico.core.model.metadata import Resource
 from calico.core.model.problem import InvalidResource
 from calico.datastore.client import Entry
@@ -31,25 +35,49 @@ class Consumer(Protocol):
         ...
 
 
-class Records:
-    """The loop's only way from bytes to resources."""
+SetAffinity: TypeAlias = Callable[[BlockAffinityKey, BlockAffinity | None], None]
 
-    def __init__(self, consumers: Sequence[Consumer]) -> None:
+
+def no_affinities(key: BlockAffinityKey, affinity: BlockAffinity | None) -> None:
+    """For an agent that is not interested."""
+
+
+class Records:
+    """The loop's only way from bytes to values."""
+
+    def __init__(
+        self, consumers: Sequence[Consumer], set_affinity: SetAffinity = no_affinities
+    ) -> None:
         self._consumers = tuple(consumers)
+        self._set_affinity = set_affinity
         self.problems: dict[str, str] = {}
 
     def feed(self, updates: Mapping[str, Entry | None]) -> None:
-        """Hand over what changed; keys that are not resources are left alone."""
+        """Hand over what changed; other records are left alone."""
         for path, entry in updates.items():
             key = key_of(path)
-            if not isinstance(key, ResourceKey):
-                continue
-            value = None if entry is None else self._decoded(key, entry)
-            if entry is None or value is not None:
-                self.problems.pop(path, None)
-            revision = 0 if entry is None else entry.revision
-            for consumer in self._consumers:
-                consumer.set_resource(key, value, revision)
+            if isinstance(key, ResourceKey):
+                self._feed_resource(path, key, entry)
+            elif isinstance(key, BlockAffinityKey):
+                self._feed_affinity(path, key, entry)
+
+    def _feed_resource(self, path: str, key: ResourceKey, entry: Entry | None) -> None:
+        value = None if entry is None else self._decoded(key, entry)
+        if entry is None or value is not None:
+            self.problems.pop(path, None)
+        revision = 0 if entry is None else entry.revision
+        for consumer in self._consumers:
+            consumer.set_resource(key, value, revision)
+
+    def _feed_affinity(self, path: str, key: BlockAffinityKey, entry: Entry | None) -> None:
+        try:
+            value = None if entry is None else decode_affinity(entry.value)
+        except DecodeError as error:
+            self._report(path, f"no block affinity: {error}")
+            value = None
+        else:
+            self.problems.pop(path, None)
+        self._set_affinity(key, value)
 
     def _decoded(self, key: ResourceKey, entry: Entry) -> Resource | None:
         try:

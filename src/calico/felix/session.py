@@ -24,7 +24,7 @@ from calico.felix.in_force import InForce
 from calico.felix.loop import Restart
 from calico.felix.parameters import FelixConfig
 from calico.felix.process import RESTART_STATUS, Stop, serve_health, serve_metrics
-from calico.felix.records import Consumer
+from calico.felix.records import Consumer, SetAffinity, no_affinities
 from calico.felix.sources import ConfigWatch
 from calico.felix.starting import (
     checked,
@@ -64,6 +64,7 @@ class Parts(Struct, frozen=True):
 
     consumers: Sequence[Consumer] = ()
     ranges: tuple[str, ...] = ()
+    set_affinity: SetAffinity = no_affinities
     end_turn: Callable[[], None] = lambda: None
 
 
@@ -131,6 +132,7 @@ def run(prepared: Prepared, watch: ConfigWatch, parts: Parts) -> int:
             in_force=prepared.in_force,
             consumers=(watch, *parts.consumers),
             ranges=parts.ranges,
+            set_affinity=parts.set_affinity,
             end_turn=end_turn,
         ),
     )

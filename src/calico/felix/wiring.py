@@ -27,7 +27,7 @@ from calico.felix.in_force import InForce
 from calico.felix.inbox import Inbox
 from calico.felix.loop import Loop, Parts, Timer
 from calico.felix.parameters import FelixConfig
-from calico.felix.records import Consumer, Records
+from calico.felix.records import Consumer, Records, SetAffinity, no_affinities
 from calico.felix.turns import Turns
 from calico.kernel.conntrack import KernelConnections
 from calico.kernel.neighbours import KernelNeighbourTable
@@ -50,7 +50,7 @@ TABLES: Mapping[Family, str] = {"ip": "calico", "ip6": "calico", "arp": "calico-
 class Surroundings(Struct, frozen=True):
     """What the caller has and the agent uses. `end_turn` runs after every turn in sync.
 
-    `ranges`: further ranges of the datastore to follow, for `consumers` that want raw records.
+    `ranges`: further ranges of the datastore to follow, e.g. a node's block affinities.
     """
 
     datastore: Datastore
@@ -59,6 +59,7 @@ class Surroundings(Struct, frozen=True):
     in_force: InForce
     consumers: Sequence[Consumer] = ()
     ranges: tuple[str, ...] = ()
+    set_affinity: SetAffinity = no_affinities
     end_turn: Callable[[], None] = lambda: None
     now: Callable[[], float] = time.monotonic
 
@@ -88,7 +89,7 @@ class Agent:
         self._watchers = [Watcher(around.datastore, name, self._inbox.put) for name in ranges]
         parts = Parts(
             inbox=self._inbox,
-            records=Records((graph, *around.consumers)),
+            records=Records((graph, *around.consumers), around.set_affinity),
             graph=graph,
             dataplane=dataplane,
             in_force=around.in_force,
