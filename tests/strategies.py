@@ -107,20 +107,23 @@ def rarely(draw, rare, usual):
     return draw(usual) if isinstance(usual, st.SearchStrategy) else usual
 
 
-def _one_label(test, value=st.sampled_from(LABEL_VALUES)):
-    return st.builds(test, st.sampled_from(LABEL_KEYS), value)
+def _one_label(test, values):
+    return st.builds(test, st.sampled_from(LABEL_KEYS), values)
 
 
-def _some_values():
-    return st.sets(st.sampled_from(LABEL_VALUES)).map(lambda values: tuple(sorted(values)))
+one_value = st.sampled_from(LABEL_VALUES)
+some_values = st.sets(one_value).map(lambda values: tuple(sorted(values)))
 
 
 selectors = st.recursive(
     st.one_of(
         st.just(All()),
         st.builds(Has, st.sampled_from(LABEL_KEYS)),
-        *(_one_label(test) for test in (Equals, NotEquals, Contains, StartsWith, EndsWith)),
-        *(_one_label(test, _some_values()) for test in (In, NotIn)),
+        *(
+            _one_label(test, one_value)
+            for test in (Equals, NotEquals, Contains, StartsWith, EndsWith)
+        ),
+        *(_one_label(test, some_values) for test in (In, NotIn)),
     ),
     lambda inner: st.one_of(
         st.builds(Not, inner),
@@ -177,7 +180,9 @@ def workload_endpoints(draw):
         pod=pod,
         endpoint="eth0",
         service_account_name=draw(st.sampled_from(("", "s1"))),
-        ip_networks=draw(few(st.sampled_from(ADDRESSES).map(_as_host_cidr), least=draw(rarely(0, 1)))),
+        ip_networks=draw(
+            few(st.sampled_from(ADDRESSES).map(_as_host_cidr), least=draw(rarely(0, 1)))
+        ),
         profiles=draw(profile_names),
         interface_name=draw(rarely("", st.sampled_from(("cali1", "cali2")))),
         ports=draw(few(workload_ports)),

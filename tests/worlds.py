@@ -11,6 +11,7 @@ Source: the method is Felix's, felix/calc/calc_graph_fv_test.go and its design n
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
 
 from calico.core.intent.delta import Intent, IntentDelta
 from calico.core.intent.ip_sets import IpSet
@@ -82,47 +83,63 @@ class Believer:
             assert getattr(self, part) == getattr(intent, part), part
 
 
+Story = Iterator[tuple[list[Update], World]]  # updates, then what the datastore holds
+
+
 def changes(before: World, after: World) -> list[Update]:
     """List the updates that lead from one world to another."""
     gone = [(key, None) for key in before if key not in after]
     return [*gone, *((key, new) for key, new in after.items() if before.get(key) != new)]
 
 
-def walks(worlds: Sequence[World]) -> Iterator[tuple[str, list[World]]]:
-    """Expand a list of worlds into many: each a name and the worlds to pass through."""
-    worlds = [{}, *worlds, {}]
-    yield "forward", worlds
-    yield "reversed", worlds[::-1]
-    yield "with emptiness between", [w for world in worlds for w in (world, {})]
-    everything: dict = {}
-    for world in worlds:
-        everything = {**everything, **world}
-    yield "all of them, then each", [w for world in worlds for w in (everything, world)]
-    yield "doubled, then the second half alone", [
-        w
-        for one, other in zip(worlds, worlds[1:], strict=False)
-        for w in ({**one, **other}, other)
-    ]
+def forward(worlds: Sequence[World]) -> list[World]:
+    return [*worlds, {}]
 
 
-def batches_of(path: Sequence[World], how: str) -> Iterator[tuple[list[Update], World]]:
-    """Cut the way through some worlds into flushes; each ends at a world."""
+def reverse(worlds: Sequence[World]) -> list[World]:
+    return [*worlds[::-1], {}]
+
+
+def with_emptiness_between(worlds: Sequence[World]) -> list[World]:
+    return [world for each in worlds for world in (each, {})]
+
+
+def asymmetric(worlds: Sequence[World]) -> list[World]:
+    """Two worlds at once, then the second alone."""
+    return [world for a, b in pairwise(worlds) for world in ({**a, **b}, b)]
+
+
+def whole(path: Sequence[World]) -> Story:
+    """One flush for each world."""
+    for before, after in pairwise([{}, *path]):
+        yield changes(before, after), after
+
+
+def in_another_order(path: Sequence[World]) -> Story:
+    for updates, world in whole(path):
+        yield updates[::-1], world
+
+
+def split(path: Sequence[World]) -> Story:
+    """One flush for each record."""
     at: dict = {}
-    for world in path:
-        updates = changes(at, world)
-        if how == "split":
-            for key, value in updates:
-                at = {k: v for k, v in at.items() if k != key} | (
-                    {key: value} if value is not None else {}
-                )
-                yield [(key, value)], at
-        elif how == "reversed":
-            yield updates[::-1], world
-        else:
-            yield updates, world
-        at = dict(world)
-    if how == "squashed":
-        return
+    for updates, _ in whole(path):
+        for key, value in updates:
+            at.pop(key, None)
+            if value is not None:
+                at[key] = value
+            yield [(key, value)], dict(at)
 
 
-CUTS = ("whole", "reversed", "split")
+def squashed(path: Sequence[World]) -> Story:
+    """One flush for every two worlds; the first of them is passed through unseen."""
+    pending: list[Update] = []
+    for number, (updates, world) in enumerate(whole(path)):
+        pending += updates
+        if number % 2:
+            yield pending, world
+            pending = []
+
+
+PATHS = (forward, reverse, with_emptiness_between, asymmetric)
+CUTS = (whole, in_another_order, split, squashed)

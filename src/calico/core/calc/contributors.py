@@ -50,7 +50,7 @@ class NamedPort(NamedTuple):
 
 
 class Contributor(NamedTuple):
-    """Who may be a member of IP sets, and with what."""
+    """Who may be a member of IP sets, and with what; no member comes twice."""
 
     labels: Labelled
     members: tuple[str, ...]

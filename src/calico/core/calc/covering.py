@@ -8,32 +8,47 @@ Source: felix/labelindex/named_port_index.go, memberDeduplicator.
 """
 
 from collections.abc import Iterable
+from typing import TypeAlias
 
-from calico.core.net.prefix import LONGEST, Prefix, parse_prefix
+from calico.core.net.prefix import LONGEST, parse_prefix
+
+Numbers: TypeAlias = tuple[int, int, int]  # IP version, network address, length
 
 
 class Cover:
-    """Some CIDRs, to be asked whether one of them strictly contains a member."""
+    """Some CIDRs, to be asked whether one of them strictly contains a member.
 
-    def __init__(self, cidrs: Iterable[str]) -> None:
-        self._networks: dict[tuple[int, int], set[int]] = {}  # (version, length) -> shifted
+    One table per length in use, and these are few: the tables are tried, shortest length first.
+    """
+
+    def __init__(self, cidrs: Iterable[str] = ()) -> None:
+        self._tables: dict[int, dict[int, set[int]]] = {4: {}, 6: {}}  # version -> length -> nets
         for cidr in cidrs:
-            version, network, length = parse_prefix(cidr)
-            shifted = network >> (LONGEST[version] - length)
-            self._networks.setdefault((version, length), set()).add(shifted)
-        self._lengths = {
-            version: sorted(length for family, length in self._networks if family == version)
-            for version in LONGEST
-        }
+            self.add(cidr)
+
+    def add(self, cidr: str) -> None:
+        """Add a CIDR."""
+        version, network, length = as_numbers(cidr)
+        table = self._tables[version].setdefault(length, set())
+        table.add(network >> (LONGEST[version] - length))
+        self._tables[version] = dict(sorted(self._tables[version].items()))
+
+    def discard(self, cidr: str) -> None:
+        """Remove a CIDR if it is there."""
+        version, network, length = as_numbers(cidr)
+        table = self._tables[version].get(length, set())
+        table.discard(network >> (LONGEST[version] - length))
+        if not table:
+            self._tables[version].pop(length, None)
 
     def contains(self, member: str) -> bool:
         """Tell whether a CIDR other than this one contains it. Cost: the lengths in use."""
         version, network, length = as_numbers(member)
         longest = LONGEST[version]
-        for shorter in self._lengths[version]:
+        for shorter, networks in self._tables[version].items():
             if shorter >= length:
                 return False
-            if network >> (longest - shorter) in self._networks[version, shorter]:
+            if network >> (longest - shorter) in networks:
                 return True
         return False
 
@@ -50,9 +65,9 @@ def is_cidr(member: str) -> bool:
     return "/" in member
 
 
-def as_numbers(member: str) -> Prefix:
+def as_numbers(member: str) -> Numbers:
     """Read a member: the common case, an IPv4 host, without the general parser."""
     if "/" in member or ":" in member:
         return parse_prefix(member)
     a, b, c, d = member.split(".")
-    return Prefix(4, int(a) << 24 | int(b) << 16 | int(c) << 8 | int(d), 32)
+    return 4, int(a) << 24 | int(b) << 16 | int(c) << 8 | int(d), 32

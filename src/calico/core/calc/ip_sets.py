@@ -13,19 +13,20 @@ hundred thousand pods in many sets cost one record each.
     change --note--> {(set, member): was in} --flush: is it in now?--> members delta
                                               kind changed, or new --> the set, whole
 
-Sets of kind net leave out what another member contains. A change of hosts is settled member by
-member; a change of CIDRs, which are rare, by comparing the whole set with what was reported.
+Sets of kind net leave out what another member contains, so when a CIDR comes or goes, what lies
+within it goes or comes: that costs a look at each member, while a change of hosts costs that host.
 
 Invariant: a contributor is in a set exactly if its effective labels match the set's selector.
 Source: felix/labelindex/named_port_index.go; policy-semantics 3.2, 3.4.3.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Literal, NamedTuple, TypeAlias
 
-from calico.core.calc.contributors import Contributor
+from calico.core.calc.bits import members as numbers_of
+from calico.core.calc.contributors import Contributor, NamedPort
 from calico.core.calc.covering import Cover, is_cidr, uncovered
-from calico.core.calc.label_index import LabelIndex, groups_of
+from calico.core.calc.label_index import LabelIndex
 from calico.core.calc.labels import Labels, effective_labels
 from calico.core.calc.set_specs import SetSpec, contribution
 from calico.core.intent.ip_sets import IpSet, IpSetKind
@@ -53,7 +54,7 @@ def ip_set(
             member
             for contributor in contributors
             if spec.selector.matches(effective_labels(contributor.labels, profiles))
-            for member in contribution(spec, contributor)
+            for member in contribution(spec, contributor.members, contributor.ports)
         ),
     )
 
@@ -68,11 +69,23 @@ def whole_set(spec: SetSpec, members: Iterable[str]) -> IpSet:
     return IpSet("address", every)
 
 
-class _Member(NamedTuple):
-    """A contributor, and the group of its labels."""
+class _Known(NamedTuple):
+    """A contributor, with the group of its labels instead of the labels."""
 
-    contributor: Contributor
     group: int
+    members: tuple[str, ...]
+    ports: tuple[NamedPort, ...]
+
+    def brings(self, spec: SetSpec) -> tuple[str, ...]:
+        """Return what it brings into a set that it matches."""
+        return contribution(spec, self.members, self.ports)
+
+
+class _NetSet(NamedTuple):
+    """A set of kind net: all its CIDRs, and the members that were reported."""
+
+    cover: Cover
+    shown: set[str]
 
 
 class IpSets:
@@ -80,23 +93,25 @@ class IpSets:
 
     def __init__(self) -> None:
         self._index: LabelIndex[str] = LabelIndex()
-        self._contributors: dict[ResourceKey, _Member] = {}
+        self._contributors: dict[ResourceKey, _Known] = {}
         self._in_group: dict[int, dict[ResourceKey, None]] = {}
         self._owners: dict[str, tuple[ResourceKey, ...]] = {}  # member -> who contributes it
         self._cidr_owners: dict[int, int] = {}  # group -> how many of it contribute a CIDR
         self._cidr_groups = 0  # the same groups, as bits
         self._specs: dict[str, SetSpec] = {}
         self._kinds: dict[str, IpSetKind | None] = {}  # as reported; None: report it whole again
-        self._nets: dict[str, set[str]] = {}  # members of sets of kind net, as reported
-        self._covers: dict[str, Cover] = {}  # same keys
+        self._nets: dict[str, _NetSet] = {}
         self._notes: dict[str, dict[str, bool]] = {}  # set -> member -> was it in
 
     def set_contributor(self, key: ResourceKey, contributor: Contributor | None) -> None:
         """Cost: the sets that it leaves, enters or changes its members in."""
-        old = self._contributors.get(key)
-        if contributor == (old.contributor if old else None):
-            return
-        new = _Member(contributor, self._index.hold(contributor.labels)) if contributor else None
+        old, new = self._contributors.get(key), None
+        if contributor is not None:
+            group = self._index.hold(contributor.labels)
+            new = _Known(group, contributor.members, contributor.ports)
+            if new == old:  # a resync lists what is known already
+                self._index.release(group)
+                return
         self._note_differences(old, new)
         if old is not None:
             self._remove(key, old)
@@ -110,8 +125,7 @@ class IpSets:
         for change in self._index.set_profile(name, labels):
             for set_id in change.gained | change.lost:
                 for key in self._in_group.get(change.group, ()):
-                    contributor = self._contributors[key].contributor
-                    self._note(set_id, contribution(self._specs[set_id], contributor))
+                    self._note(set_id, self._contributors[key].brings(self._specs[set_id]))
             self._index.relabel(change)
 
     def set_spec(self, set_id: str, spec: SetSpec | None) -> None:
@@ -127,7 +141,7 @@ class IpSets:
     def flush(self) -> SetsDelta:
         """Return what changed since the last flush."""
         sets: dict[str, IpSet | None] = {}
-        members: MemberDelta = {}
+        moved: MemberDelta = {}
         for set_id, notes in sorted(self._notes.items()):
             spec, old_kind = self._specs.get(set_id), self._kinds.get(set_id)
             if spec is None:
@@ -136,110 +150,109 @@ class IpSets:
             elif self._kind(spec) != old_kind:
                 sets[set_id] = self._report(spec)
             elif old_kind == "net":
-                members.update(self._net_delta(spec, notes))
+                moved.update(self._net_delta(spec, notes))
             else:
                 for member, was_in in notes.items():
                     if self._is_in(spec, member) != was_in:
-                        members[set_id, member] = None if was_in else True
+                        moved[set_id, member] = None if was_in else True
         self._notes.clear()
-        return SetsDelta(sets, members)
+        return SetsDelta(sets, moved)
 
-    def _note_differences(self, old: _Member | None, new: _Member | None) -> None:
+    def _note_differences(self, old: _Known | None, new: _Known | None) -> None:
         before = self._index.selectors_of(old.group) if old else frozenset()
         after = self._index.selectors_of(new.group) if new else frozenset()
         for set_id in before | after:
             spec = self._specs[set_id]
-            out = contribution(spec, old.contributor) if old and set_id in before else ()
-            into = contribution(spec, new.contributor) if new and set_id in after else ()
+            out = old.brings(spec) if old and set_id in before else ()
+            into = new.brings(spec) if new and set_id in after else ()
             if out != into:
                 self._note(set_id, set(out).symmetric_difference(into))
 
-    def _note(self, set_id: str, members: Iterable[str]) -> None:
+    def _note(self, set_id: str, affected: Iterable[str]) -> None:
         if self._kinds.get(set_id) is None:
             return  # it will be reported whole
         spec, notes = self._specs[set_id], self._notes.setdefault(set_id, {})
-        for member in members:
+        for member in affected:
             if member not in notes:
                 notes[member] = self._is_in(spec, member)
 
     def _is_in(self, spec: SetSpec, member: str) -> bool:
         for key in self._owners.get(member.partition(",")[0], ()):
-            contributor, group = self._contributors[key]
-            if spec.id in self._index.selectors_of(group) and (
-                not spec.with_ports or member in contribution(spec, contributor)
+            known = self._contributors[key]
+            if spec.id in self._index.selectors_of(known.group) and (
+                not spec.with_ports or member in known.brings(spec)
             ):
                 return True
         return False
 
-    def _add(self, key: ResourceKey, member: _Member) -> None:
-        self._contributors[key] = member
-        self._in_group.setdefault(member.group, {})[key] = None
-        for address in member.contributor.members:
-            self._owners[address] = (*self._owners.get(address, ()), key)
-        self._count_cidrs(member, 1)
+    def _add(self, key: ResourceKey, known: _Known) -> None:
+        self._contributors[key] = known
+        self._in_group.setdefault(known.group, {})[key] = None
+        for member in known.members:
+            self._owners[member] = (*self._owners.get(member, ()), key)
+        self._count_cidrs(known, 1)
 
-    def _remove(self, key: ResourceKey, member: _Member) -> None:
-        del self._contributors[key], self._in_group[member.group][key]
-        if not self._in_group[member.group]:
-            del self._in_group[member.group]
-        for address in member.contributor.members:
-            left = tuple(owner for owner in self._owners[address] if owner != key)
+    def _remove(self, key: ResourceKey, known: _Known) -> None:
+        del self._contributors[key], self._in_group[known.group][key]
+        if not self._in_group[known.group]:
+            del self._in_group[known.group]
+        for member in known.members:
+            left = tuple(owner for owner in self._owners[member] if owner != key)
             if left:
-                self._owners[address] = left
+                self._owners[member] = left
             else:
-                del self._owners[address]
-        self._count_cidrs(member, -1)
+                del self._owners[member]
+        self._count_cidrs(known, -1)
 
-    def _count_cidrs(self, member: _Member, step: int) -> None:
-        if not any(is_cidr(address) for address in member.contributor.members):
+    def _count_cidrs(self, known: _Known, step: int) -> None:
+        if not any(is_cidr(member) for member in known.members):
             return
-        count = self._cidr_owners.pop(member.group, 0) + step
+        count = self._cidr_owners.pop(known.group, 0) + step
         if count:
-            self._cidr_owners[member.group] = count
-            self._cidr_groups |= 1 << member.group
+            self._cidr_owners[known.group] = count
+            self._cidr_groups |= 1 << known.group
         else:
-            self._cidr_groups &= ~(1 << member.group)
+            self._cidr_groups &= ~(1 << known.group)
 
     def _kind(self, spec: SetSpec) -> IpSetKind:
         if spec.with_ports:
             return "address_port"
         return "net" if self._index.matching(spec.id) & self._cidr_groups else "address"
 
-    def _members(self, spec: SetSpec) -> frozenset[str]:
-        return frozenset(
-            member
-            for group in groups_of(self._index.matching(spec.id))
-            for key in self._in_group.get(group, ())
-            for member in contribution(spec, self._contributors[key].contributor)
-        )
+    def _members(self, spec: SetSpec) -> Iterator[str]:
+        for group in numbers_of(self._index.matching(spec.id)):
+            for key in self._in_group.get(group, ()):
+                yield from self._contributors[key].brings(spec)
 
     def _report(self, spec: SetSpec) -> IpSet:
         self._forget(spec.id)
-        every = self._members(spec)
+        every = frozenset(self._members(spec))
         whole = whole_set(spec, every)
         self._kinds[spec.id] = whole.kind
         if whole.kind == "net":
-            self._nets[spec.id] = set(whole.members)
-            self._covers[spec.id] = Cover(member for member in every if is_cidr(member))
+            cover = Cover(member for member in every if is_cidr(member))
+            self._nets[spec.id] = _NetSet(cover, set(whole.members))
         return whole
 
     def _forget(self, set_id: str) -> bool:
         self._nets.pop(set_id, None)
-        self._covers.pop(set_id, None)
         was_reported = set_id in self._kinds
         self._kinds.pop(set_id, None)
         return was_reported
 
     def _net_delta(self, spec: SetSpec, notes: Mapping[str, bool]) -> MemberDelta:
-        moved = [m for m, was_in in notes.items() if self._is_in(spec, m) != was_in]
-        if any(is_cidr(member) for member in moved):
-            old = self._nets[spec.id]
-            new = self._report(spec).members
-            return {(spec.id, m): True if m in new else None for m in sorted(old ^ new)}
+        cover, shown = self._nets[spec.id]
+        affected = {m for m, was_in in notes.items() if self._is_in(spec, m) != was_in}
+        cidrs = [member for member in affected if is_cidr(member)]
+        if cidrs:
+            within = Cover(cidrs)
+            affected.update(m for m in self._members(spec) if within.contains(m))
+        for cidr in cidrs:
+            (cover.discard if notes[cidr] else cover.add)(cidr)
         delta: MemberDelta = {}
-        reported, cover = self._nets[spec.id], self._covers[spec.id]
-        for host in moved:
-            if not cover.contains(host):
-                delta[spec.id, host] = None if host in reported else True
-                reported ^= {host}
+        for member in sorted(affected):
+            is_shown = self._is_in(spec, member) and not cover.contains(member)
+            if is_shown != (member in shown):
+                (shown.add if is_shown else shown.discard)(member)
+                delta[spec.id, member] = True if is_shown else None
         return delta

@@ -139,9 +139,9 @@ class LabelIndex(Generic[Name]):
             names = self._known[number] = self._evaluate(self._groups[number].labels)
         return names
 
-    def labels(self, number: int) -> Labels:
-        """Return the effective labels of a group."""
-        return self._groups[number].labels
+    def subject(self, number: int) -> Labelled:
+        """Return the own labels and profiles of a group."""
+        return self._groups[number].subject
 
     def _evaluate(self, labels: Labels) -> frozenset[Name]:
         selectors = self._selectors

@@ -14,7 +14,7 @@ from functools import lru_cache
 
 from msgspec import Struct
 
-from calico.core.calc.contributors import Contributor, NamedPort
+from calico.core.calc.contributors import NamedPort
 from calico.core.calc.protocols import PORT_PROTOCOL_NAMES, TCP
 from calico.core.selector.ast import Selector, selector_id, unique_id
 from calico.core.selector.parser import parse_selector
@@ -57,14 +57,16 @@ def service_set(namespace: str, name: str, *, with_ports: bool) -> SetSpec:
     return SetSpec(unique_id(prefix, f"{namespace}/{name}"), with_ports=with_ports)
 
 
-def contribution(spec: SetSpec, contributor: Contributor) -> tuple[str, ...]:
-    """Return the members that a matching contributor brings into a set."""
+def contribution(
+    spec: SetSpec, members: tuple[str, ...], ports: tuple[NamedPort, ...]
+) -> tuple[str, ...]:
+    """Return what a matching contributor's members and named ports bring into a set."""
     if not spec.with_ports:
-        return contributor.members
+        return members
     return tuple(
         f"{address},{PORT_PROTOCOL_NAMES[port.protocol or TCP]}:{port.port}"
-        for port in _asked_for(spec, contributor.ports)
-        for address in contributor.members
+        for port in _asked_for(spec, ports)
+        for address in members
     )
 
 
