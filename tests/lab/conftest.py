@@ -12,12 +12,18 @@ import pytest
 
 from calico.core.analysis.matrix import Party
 from calico.lab import responder
+from calico.lab.build import read_files, up
 from calico.lab.cluster import down
 from calico.lab.fabric import FABRIC, entering, keeper, make_segments, plug
+from calico.lab.flow import Flow
 from calico.lab.layout import parse_topology
 from calico.lab.place import Place
+from calico.lab.pods import delete_pod, find_pod
 from calico.lab.probe import Origin, Ports, Prober
 from calico.lab.processes import PYTHON, start, start_holder
+from calico.lab.records import parse_resource, path, remove, write
+from calico.lab.shape import DEFAULT_PORTS, Pod
+from calico.lab.show import difference_text, port_text
 from calico.lab.topology import read_file
 
 ROOT = Path(f"/run/calico-lab-test-{os.getpid()}")
@@ -88,3 +94,122 @@ def wires(tmp_path):
         yield make_wires(name, tmp_path)
     finally:
         down(Place(ROOT, name))
+
+
+class World:
+    """A running cluster as a test uses it; what a test writes is gone after it."""
+
+    def __init__(self, cluster):
+        self.cluster = cluster
+        self._written = {}
+        self._pods = []
+
+    # -- what a test changes
+
+    def apply(self, *documents):
+        """Write resources, given as people write them (apiVersion may be left out)."""
+        resources = [
+            parse_resource({"apiVersion": "projectcalico.org/v3", **document})
+            for document in documents
+        ]
+        write(self.cluster.store, resources)
+        self._written.update({path(resource): resource for resource in resources})
+
+    def remove(self, *documents):
+        """Delete resources that this test wrote."""
+        named = {(d["kind"], d["metadata"].get("namespace", ""), d["metadata"]["name"])
+                 for d in documents}  # fmt: skip
+        gone = [
+            resource
+            for resource in self._written.values()
+            if (resource.kind, resource.metadata.namespace, resource.metadata.name) in named
+        ]
+        remove(self.cluster.store, gone)
+        for resource in gone:
+            del self._written[path(resource)]
+
+    def add_pod(self, node, name, labels=None, ports=DEFAULT_PORTS, wishes=()):
+        namespace, pod = name.split("/")
+        record = self.cluster.add_pod(Pod(namespace, pod, node, labels or {}, ports, wishes))
+        self._pods.append(name)
+        return record
+
+    def delete_pod(self, name):
+        delete_pod(self.cluster.place, find_pod(self.cluster.place, name))
+        self._pods.remove(name)
+
+    def undo(self):
+        remove(self.cluster.store, self._written.values())
+        self._written = {}
+        for name in list(self._pods):
+            self.delete_pod(name)
+
+    # -- what a test asks
+
+    @property
+    def nodes(self):
+        return self.cluster.topology.node_names
+
+    def pod(self, name):
+        return find_pod(self.cluster.place, name)
+
+    def origin(self, name):
+        return next(o for o in self.cluster.origins(outside=True) if o.party.name == name)
+
+    def agrees(self, outside=False):
+        """Measure and compute; both must say the same of every cell. Returns the answers."""
+        matrix = self.cluster.matrix(outside=outside)
+        wrong = [difference_text(matrix, one) for one in matrix.differences]
+        assert not wrong, "measured is not computed:\n" + "\n".join(wrong)
+        return Answers(matrix.measured)
+
+    def flow(self, source, destination, port=80, version=4):
+        return Flow(self.origin(source), self.origin(destination).party, port, version)
+
+
+class Answers:
+    """A matrix that agrees, easy to ask."""
+
+    def __init__(self, measured):
+        self.measured = measured
+
+    def __call__(self, source, destination, port="icmp"):
+        """Say whether it gets through: True or False if the IP versions agree, else a set."""
+        found = {
+            question.version: ok
+            for question, ok in self.measured.items()
+            if (question.source, question.destination) == (source, destination)
+            and port_text(question) == port
+        }
+        assert found, f"nobody asked {source} -> {destination} {port}"
+        return set(found.values()).pop() if len(set(found.values())) == 1 else found
+
+    def reached(self, destination, port="icmp"):
+        """List who else reaches a party in every IP version."""
+        sources = dict.fromkeys(q.source for q in self.measured if q.destination == destination)
+        return {s for s in sources if s != destination and self(s, destination, port) is True}
+
+
+@pytest.fixture(scope="session")
+def built():
+    """The whole cluster of tests/lab/cluster.yaml, once for all tests that are kind to it."""
+    if os.geteuid() != 0:
+        pytest.skip("needs root: it makes namespaces")
+    folder = Path(__file__).parent
+    topology, config = read_files(folder / "cluster.yaml", folder / "config.yaml")
+    place = Place(ROOT, f"cluster-{os.getpid()}")
+    try:
+        cluster = up(place, topology, config, print)
+        yield cluster
+        cluster.close()
+    finally:
+        down(place)
+
+
+@pytest.fixture
+def world(built):
+    world = World(built)
+    try:
+        yield world
+    finally:
+        world.undo()

@@ -117,7 +117,6 @@ def _etcd(cluster: Cluster) -> Station:
 def install(cluster: Cluster) -> None:
     """Install Calico as its users do, then what Kubernetes' side would have written."""
     place, config = cluster.place, cluster.description.config
-    install_plugins(place)
     inventory = place.directory / "inventory.yaml"
     inventory.write_text(json.dumps({"groups": _groups(cluster.topology)}))
     environment_file = nodes.environment_file(place)
@@ -149,10 +148,3 @@ def calicoctl(cluster: Cluster, *words: str, stdin: str = "") -> str:
     except ProgramFailed as error:
         said = error.err.strip() or error.out.strip()
         raise LabError(f"calicoctl {words[0]}: {said or error.reason}") from error
-
-
-def install_plugins(place: Place) -> None:
-    """Make the CNI executables, once for all nodes."""
-    from calico.cni.install import install_programs  # noqa: PLC0415
-
-    install_programs(place.directory / nodes.PROGRAMS)

@@ -11,6 +11,7 @@ from msgspec import Struct
 from calico.core.analysis.matrix import Expected, Party
 from calico.core.calc.intended import Resources, intended
 from calico.core.calc.settings import CalcSettings
+from calico.core.model.checks import check_stored
 from calico.core.model.codec import decode
 from calico.core.model.keys import RESOURCES_PREFIX, ResourceKey, key_of
 from calico.core.model.metadata import Resource
@@ -19,7 +20,7 @@ from calico.datastore.client import Datastore
 
 
 class Snapshot(Struct, frozen=True):
-    """Every resource at one revision; a record that is no valid resource is absent."""
+    """Every resource at one revision; what is no valid resource is absent, as it is for a node."""
 
     resources: Resources
     revision: int
@@ -33,9 +34,11 @@ def read_snapshot(store: Datastore) -> Snapshot:
         key = key_of(entry.path)
         if isinstance(key, ResourceKey):
             try:
-                resources[key] = decode(key.kind, entry.value)
+                resource = decode(key.kind, entry.value)
             except InvalidResource:
                 continue
+            if not check_stored(resource):
+                resources[key] = resource
     return Snapshot(resources, listing.revision)
 
 

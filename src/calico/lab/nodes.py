@@ -11,7 +11,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from calico.kernel.run import run
+from calico.cni.install import install
 from calico.lab.config import Config
 from calico.lab.fabric import entering, keeper, plug
 from calico.lab.place import Place, write_record
@@ -25,7 +25,7 @@ CNI_SOCKET = "run/calico/cni.sock"
 BIRD_SOCKET = "/run/calico/bird.ctl"
 READY_SECONDS = 20.0
 CONFLIST = "10-calico.conflist"
-PROGRAMS = "cni-programs"  # the plugins, in the lab's directory, to be copied to each node
+PROGRAMS = "opt/cni/bin"
 
 
 def start_station(place: Place, station: Station, segments: tuple[Segment, ...]) -> None:
@@ -122,6 +122,5 @@ def write_conflist(place: Place, node: str, config: Config) -> None:
 
 
 def install_plugins(place: Place, node: str) -> None:
-    """Copy the plugins to a node's /opt/cni/bin."""
-    programs = place.directory / PROGRAMS
-    run((*entering(place, node), "cp", "-a", f"{programs}/.", "/opt/cni/bin/"))
+    """Put the plugins into a node's /opt/cni/bin, which is a place where programs may run."""
+    install(Path(f"/proc/{keeper(place, node)}/root", PROGRAMS))

@@ -165,11 +165,14 @@ def _plugin_configuration(
 ) -> dict[str, Any]:
     """Make one plugin's configuration of the list's, as the CNI specification says."""
     labels = [{"key": key, "value": value} for key, value in pod.labels.items()]
+    told: dict[str, Any] = {"labels": labels}
+    if pod.wishes:
+        told["ips"] = list(pod.wishes)
     return {
         "cniVersion": conflist["cniVersion"],
         "name": conflist["name"],
         **{key: value for key, value in plugin.items() if key != "capabilities"},
-        "args": {"cni": {"labels": labels}},
+        "args": {"cni": told},
     }
 
 

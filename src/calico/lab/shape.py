@@ -69,13 +69,14 @@ class Namespace(Struct, frozen=True):
 
 
 class Pod(Struct, frozen=True):
-    """A pod that shall run; `ports` is where it answers."""
+    """A pod that shall run; `ports` is where it answers, `wishes` the addresses it asks for."""
 
     namespace: str
     name: str
     node: str
     labels: Mapping[str, str] = {}
     ports: tuple[Port, ...] = DEFAULT_PORTS
+    wishes: tuple[str, ...] = ()
 
     @property
     def full_name(self) -> str:
