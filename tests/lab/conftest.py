@@ -23,7 +23,7 @@ from calico.lab.probe import Origin, Ports, Prober
 from calico.lab.processes import PYTHON, start, start_holder
 from calico.lab.records import parse_resource, path, remove, write
 from calico.lab.shape import DEFAULT_PORTS, Pod
-from calico.lab.show import difference_text, port_text
+from calico.lab.show import difference_lines, port_text
 from calico.lab.topology import read_file
 
 ROOT = Path(f"/run/calico-lab-test-{os.getpid()}")
@@ -159,8 +159,8 @@ class World:
     def agrees(self, outside=False):
         """Measure and compute; both must say the same of every cell. Returns the answers."""
         matrix = self.cluster.matrix(outside=outside)
-        wrong = [difference_text(matrix, one) for one in matrix.differences]
-        assert not wrong, "measured is not computed:\n" + "\n".join(wrong)
+        wrong = "\n".join(difference_lines(matrix))
+        assert not wrong, f"measured is not computed:\n{wrong}"
         return Answers(matrix.measured)
 
     def flow(self, source, destination, port=80, version=4):

@@ -113,9 +113,12 @@ def find_pod(place: Place, full_name: str) -> PodRecord:
 
 
 def entering_pod(place: Place, record: PodRecord) -> tuple[str, ...]:
-    """Give the words that run a program inside a pod: its network, its node's files."""
-    pid = str(keeper(place, record.pod.node))
-    return ("nsenter", "-t", pid, "-m", "-u", f"--net={namespace_path(place, record)}", "--")
+    """Give the words that run a program inside a pod: its network and name, its node's files."""
+    node = keeper(place, record.pod.node)
+    running = recall(place, _role(record.pod))
+    uts = f"--uts=/proc/{running.pid if running else node}/ns/uts"
+    network = f"--net={namespace_path(place, record)}"
+    return ("nsenter", "-t", str(node), "-m", uts, network, "--")
 
 
 def namespace_path(place: Place, record: PodRecord) -> Path:

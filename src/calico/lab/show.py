@@ -20,6 +20,7 @@ from calico.lab.cluster import Matrix
 from calico.lab.status import Status
 
 NOTHING, EVERYTHING = "-", "all"
+MOST_LINES = 20
 
 
 def _table(title: str, *columns: str) -> Table:
@@ -81,16 +82,32 @@ def show_matrix(console: Console, matrix: Matrix) -> None:
     if not matrix.differences:
         console.print(f"[green]measured = computed[/green] in all {total} cells")
         return
-    console.print(f"[red]measured is not computed in {len(matrix.differences)} of {total} cells")
+    console.print(f"[red]measured is not computed in {len(matrix.differences)} of {total} cells:")
+    lines = difference_lines(matrix)
+    for line in lines[:MOST_LINES]:
+        console.print(f"  {line}", highlight=False, soft_wrap=True)
+    if len(lines) > MOST_LINES:
+        console.print(f"  and {len(lines) - MOST_LINES} more: -o json lists every cell")
+
+
+def difference_lines(matrix: Matrix) -> list[str]:
+    """Say what differs between whom, and why it was computed so; equal cases in one line."""
+    grouped: dict[tuple[str, str, str], dict[str, None]] = {}
     for one in matrix.differences:
-        console.print(f"  {difference_text(matrix, one)}", highlight=False)
+        question = one.question
+        told = difference_text(matrix, one)
+        ports = grouped.setdefault((question.source, question.destination, told), {})
+        ports[f"{port_text(question)} IPv{question.version}"] = None
+    return [
+        f"{source} -> {destination} {', '.join(ports)}: {told}"
+        for (source, destination, told), ports in grouped.items()
+    ]
 
 
 def difference_text(matrix: Matrix, one: Difference) -> str:
-    """Say what differs in one cell, and why it was computed so."""
+    """Say what one cell measured and should be, and why."""
     measured, computed = ("got through" if ok else "did not" for ok in (one.before, one.after))
-    why = reason(matrix.expected.verdict(one.question))
-    return f"{question_text(one.question)}: {measured}, computed: {computed} ({why})"
+    return f"{measured}, computed: {computed} ({reason(matrix.expected.verdict(one.question))})"
 
 
 def question_text(question: Question) -> str:

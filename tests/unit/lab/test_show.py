@@ -48,9 +48,10 @@ def test_cells_name_what_gets_through():
 
 
 def test_differences_are_told_with_the_reason():
-    text = printed(matrix({PING4: True, WEB4: False}, {PING4: False, WEB4: False}))
-    assert "measured is not computed in 1 of 2 cells" in text
-    assert "shop/a -> shop/b icmp IPv4: got through, computed: did not" in text
+    measured = {PING4: True, PING6: True, WEB4: False}
+    text = printed(matrix(measured, dict.fromkeys(measured, False)))
+    assert "measured is not computed in 2 of 3 cells" in text
+    assert "shop/a -> shop/b icmp IPv4, icmp IPv6: got through, computed: did not" in text
     assert "no policy and no profile allows it" in text
 
 
