@@ -32,7 +32,7 @@ from calico.node.bgp import BgpView
 from calico.node.main import wants_bird
 from calico.node.paths import Paths, node_paths
 from calico.node.startup import node_name, start_up
-from calico.reconcile.bird import BirdOwner
+from calico.reconcile.bird import BirdFiles, BirdOwner
 from calico.telemetry.health import Report
 
 log = logging.getLogger(__name__)
@@ -69,7 +69,7 @@ def run(environment: Mapping[str, str]) -> int:
         ending.callback(service.stop)
         parts = session.Parts()
         if wants_bird(environment.get("CALICO_NETWORKING_BACKEND", "bird")):
-            owner = BirdOwner(paths.bird_config, paths.bird_socket)
+            owner = BirdOwner(BirdFiles(paths.bird_config, paths.bird_socket))
             owner.start()
             ending.callback(owner.stop)
             parts = _bird_parts(BgpView(name, environment.get("CALICO_ROUTER_ID", "")), owner, name)
