@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import socket
 import subprocess
 import threading
 import time
@@ -189,6 +190,74 @@ def test_user_and_password(own_etcd):  # noqa: F811
         own_etcd.kill()  # and with it every token
         own_etcd.start(wait=False)
         assert store.get("/calico/a").value == b"1"
+
+
+class LosesAnAnswer:
+    """A way to etcd that, once told to, lets one request through and loses the answer."""
+
+    def __init__(self, port):
+        self._target = port
+        self._armed = False
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def lose_the_next_answer(self):
+        self._armed = True
+
+    def _accept(self):
+        with contextlib.suppress(OSError):
+            while True:
+                client, _ = self._listener.accept()
+                server = socket.create_connection(("127.0.0.1", self._target), timeout=10)
+                for pair in ((client, server), (server, client)):
+                    threading.Thread(
+                        target=self._pass_on, args=(*pair, server), daemon=True
+                    ).start()
+
+    def _pass_on(self, source, target, server):
+        with contextlib.suppress(OSError), source, target:
+            while data := source.recv(65_536):
+                # frames of bookkeeping are small, an answer to a commit is not
+                if self._armed and source is server and len(data) > 40:
+                    self._armed = False
+                    break
+                target.sendall(data)
+            for end in (source, target):
+                end.shutdown(socket.SHUT_RDWR)  # wakes the other direction as well
+
+    def close(self):
+        self._listener.close()
+
+
+def test_a_write_whose_answer_is_lost_is_not_written_twice(own_etcd):  # noqa: F811
+    way = LosesAnAnswer(own_etcd.port)
+    with (
+        contextlib.closing(way),
+        datastore(replace(own_etcd.settings, etcd_endpoints=way.url)) as store,
+    ):
+        store.list("/")
+        way.lose_the_next_answer()
+        with pytest.raises(Unavailable):
+            store.commit([Put("/a", b"1", expected=0)])
+        assert store.get("/a").value == b"1", "it had happened: only the caller can judge that"
+        way.lose_the_next_answer()
+        assert store.get("/a").value == b"1", "what only reads is asked again"
+
+
+@pytest.mark.slow
+def test_the_revision_of_a_batch_is_that_of_its_events(own_etcd):  # noqa: F811
+    """A watch that catches up gets a thousand revisions at a time, each headed by the newest."""
+    with datastore(own_etcd.settings) as store:
+        before = store.list("/").revision
+        for number in range(1_200):
+            last = store.commit([Put(f"/{number}", b"")])
+        watch, reached = store.watch("/", before), before
+        while reached < last:
+            batch = watch.next(5)
+            reached = batch.revision
+            assert reached == max(entry.revision for entry in batch.updates.values())
+        watch.close()
 
 
 def openssl(*arguments):

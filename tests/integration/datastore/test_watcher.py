@@ -133,6 +133,17 @@ def test_close_is_prompt_and_silent(store, prefix, follow):
     assert len(follower.puts) == count
 
 
+@contextlib.contextmanager
+def held_back(watcher):
+    """Let a watcher look away while its history goes, as one that has no processor would."""
+    watcher._stopping.set()
+    watcher._thread.join(timeout=15)
+    yield
+    watcher._stopping.clear()
+    watcher._thread = threading.Thread(target=watcher._run, daemon=True)
+    watcher._thread.start()
+
+
 def test_no_event_is_lost_over_a_restart(own_etcd, own_store, follow):  # noqa: F811
     before = own_store.commit([Put(PREFIX + "stays", b"1"), Put(PREFIX + "goes", b"1")])
     follower = follow(own_store)
@@ -163,17 +174,12 @@ def test_a_compaction_meanwhile_is_made_good_by_a_listing(own_etcd, own_store, f
     own_etcd.kill()
     wait_until(lambda: follower.state.disconnected_since is not None, "the loss is told")
 
-    follower.watcher._stopping.set()  # hold it back while history goes
-    follower.watcher._thread.join(timeout=15)
-    own_etcd.start()
-    own_store.commit([Delete(PREFIX + "goes"), Put(PREFIX + "turns", b"2")])
-    after = own_store.commit([Put(PREFIX + "new", b"1")])
-    own_store.compact(after)
+    with held_back(follower.watcher):
+        own_etcd.start()
+        own_store.commit([Delete(PREFIX + "goes"), Put(PREFIX + "turns", b"2")])
+        after = own_store.commit([Put(PREFIX + "new", b"1")])
+        own_store.compact(after)
 
-    follower.watcher._stopping.clear()
-    thread = threading.Thread(target=follower.watcher._run, daemon=True)
-    follower.watcher._thread = thread
-    thread.start()
     follower.wait_until_at(after)
     wait_until(lambda: follower.state.disconnected_since is None, "connected again")
     assert {path: entry.value for path, entry in follower.records.items()} == {
@@ -222,19 +228,22 @@ def test_killed_again_and_again_under_load(own_etcd, own_store, follow):  # noqa
     writer.close()
 
 
-def test_a_restored_etcd_is_read_anew(own_etcd, own_store, follow, tmp_path):  # noqa: F811
+def test_a_restored_etcd_is_read_anew(own_etcd, own_store, follow):  # noqa: F811
     """Its revisions began again: the same number may now mean another record."""
+    first = own_store.commit([Put(PREFIX + "a", b"old"), Put(PREFIX + "b", b"old")])
     for number in range(20):
-        before = own_store.commit([Put(PREFIX + "a", str(number).encode())])
+        before = own_store.commit([Put("/elsewhere", str(number).encode())])
     follower = follow(own_store)
     follower.wait_until_at(before)
     own_etcd.kill()
     own_etcd.forget_everything()
-    own_etcd.start()
-    writer = EtcdDatastore(own_etcd.settings)
-    writer.commit([Put(PREFIX + "b", b"other")])
-    writer.close()
-    wait_until(lambda: set(follower.records) == {PREFIX + "b"}, "the new history")
+    with held_back(follower.watcher):
+        own_etcd.start()
+        writer = EtcdDatastore(own_etcd.settings)
+        assert writer.commit([Put(PREFIX + "a", b"new")]) == first
+        writer.close()
+    wait_until(lambda: set(follower.records) == {PREFIX + "a"}, "the new history")
+    assert follower.records[PREFIX + "a"].value == b"new"
 
 
 def test_without_etcd_it_says_so_and_starts_later(own_etcd, own_store, follow):  # noqa: F811

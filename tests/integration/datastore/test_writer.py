@@ -66,6 +66,27 @@ def test_what_waits_is_bounded_and_the_oldest_goes():
     assert [entry.path for entry in store.list("").entries] == ["/a", "/c"]
 
 
+class Interrupted(MemoryDatastore):
+    """Something is reported just while a commit is under way."""
+
+    def commit(self, changes):
+        revision = super().commit(changes)
+        if self.meanwhile is not None:
+            meanwhile, self.meanwhile = self.meanwhile, None
+            meanwhile()
+        return revision
+
+
+def test_what_is_put_during_a_write_is_written_next():
+    store = Interrupted()
+    with writing(store) as writer:
+        store.meanwhile = lambda: writer.put({PATH: Status(b"new")})
+        writer.put({PATH: Status(b"old")})
+        writer.start()
+        assert writer.flush(5)
+        wait_until(lambda: store.get(PATH).value == b"new", "the later report")
+
+
 def test_a_writer_that_never_started_closes():
     Writer(MemoryDatastore()).close()
 
