@@ -98,6 +98,8 @@ class KernelTable:
     """The table of this family and name, in the namespace of the socket. For one thread."""
 
     def __init__(self, family: Family, name: str, netlink: NetlinkSocket | None = None) -> None:
+        self.family = family
+        self.name = name
         self._netlink = netlink or NetlinkSocket(NETLINK_NETFILTER)
         self._messages = TableMessages(family, name)
         self._handles: dict[str, list[int]] = {}

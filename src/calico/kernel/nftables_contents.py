@@ -9,7 +9,7 @@ Source: linux/netfilter/nf_tables.h.
 """
 
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from calico.core.nftables.changes import UNREADABLE_SET, UNREADABLE_VERDICT, Contents, Entry
@@ -24,8 +24,16 @@ from calico.core.nftables.vocabulary import (
     Value,
     Verdict,
 )
-from calico.kernel.netlink import KernelError, Message, NetlinkSocket, attributes, list_items, text
-from calico.kernel.nftables_fields import FIELDS, FieldWire, decode_key, wires
+from calico.kernel.netlink import (
+    KernelError,
+    Message,
+    NetlinkSocket,
+    attribute,
+    attributes,
+    list_items,
+    text,
+)
+from calico.kernel.nftables_fields import FIELDS, FieldWire, decode_key, key_length, wires
 from calico.kernel.nftables_intervals import Point, ranges
 from calico.kernel.nftables_messages import (
     ARP_HOOK_NUMBERS,
@@ -156,8 +164,9 @@ class _TableReading:
             (wire,) = of
             return {(v,): True for v in self._ranges(name, wire) if not isinstance(v, tuple)}
         if shape.verdicts:
-            return {decode_key(of, _key(i)): _verdict(i.get(2, b"")) for i in self._items(name)}
-        return {decode_key(of, _key(item)): True for item in self._items(name)}
+            parsed = map(attributes, self._items(name))
+            return {decode_key(of, _key(i)): _verdict(i.get(2, b"")) for i in parsed}
+        return {decode_key(of, key): True for key in self._keys(name, of)}
 
     def anonymous_values(self, name: str, shape: Set) -> tuple[Value | Span, ...]:
         """List the values of a rule's own set."""
@@ -166,26 +175,37 @@ class _TableReading:
         (wire,) = wires(self._family, shape.fields)
         if shape.intervals:
             return tuple(self._ranges(name, wire))
-        return tuple([wire.codec.decode(_key(item)) for item in self._items(name)])
+        return tuple([wire.codec.decode(key) for key in self._keys(name, [wire])])
 
     def _ranges(self, name: str, wire: FieldWire) -> list[Value | Span]:
-        points = [
-            Point(_key(item), bool(u32(item, 3) & ELEMENT_IS_END)) for item in self._items(name)
-        ]
+        parsed = map(attributes, self._items(name))
+        points = [Point(_key(item), bool(u32(item, 3) & ELEMENT_IS_END)) for item in parsed]
         return ranges(wire, points)
 
-    def _items(self, name: str) -> Iterator[dict[int, bytes]]:
+    def _keys(self, name: str, of: Sequence[FieldWire]) -> Iterator[bytes]:
+        """List the keys of a set without ranges; there can be a hundred thousand."""
+        length = key_length(of)
+        head = attribute(1, attribute(1, bytes(length)))[:8]
+        for item in self._items(name):
+            if item.startswith(head):
+                yield item[8 : 8 + length]
+            else:
+                yield _key(attributes(item))
+
+    def _items(self, name: str) -> Iterator[bytes]:
         for row in self._rows(GETSETELEM, text(2, name)):
-            for item in list_items(row.get(3, b"")):
-                yield attributes(item)
+            yield from list_items(row.get(3, b""))
 
     def rules(self, reader: Reader) -> tuple[dict[str, list[Rule]], dict[str, list[int]]]:
         """List the rules of every chain, in order, and their handles."""
         rules: dict[str, list[Rule]] = {}
         handles: dict[str, list[int]] = {}
+        known: dict[tuple[bytes, bytes], Rule] = {}  # many chains share many rules
         for row in self._rows(GETRULE):
-            chain = _name(row, 2)
-            rule = read_rule(reader, row.get(4, b""), row.get(7, b""))
+            chain, written = _name(row, 2), (row.get(4, b""), row.get(7, b""))
+            rule = known.get(written)
+            if rule is None:
+                rule = known[written] = read_rule(reader, *written)
             rules.setdefault(chain, []).append(rule)
             handles.setdefault(chain, []).append(int.from_bytes(row[3], "big"))
         return rules, handles

@@ -61,14 +61,21 @@ def read_rule(reader: Reader, expressions: bytes, user_data: bytes) -> Rule:
     reading = Reading(reader)
     try:
         for item in list_items(expressions):
-            parts = attributes(item)
-            _READERS[parts[1]](reading, attributes(parts[2]) if 2 in parts else {})
+            name, parts = _parsed(item)
+            _READERS[name](reading, parts)
         comment = notes(user_data).get(COMMENT_NOTE, b"").rstrip(b"\0").decode()
     except (Unreadable, *UNENCODABLE):
         return UNREADABLE_RULE
     if reading.lower is not None:
         return UNREADABLE_RULE
     return Rule(tuple(reading.found), comment)
+
+
+@lru_cache(maxsize=1_024)
+def _parsed(item: bytes) -> tuple[bytes, Attributes]:
+    """Take one expression apart; most rules are made of few different ones."""
+    parts = attributes(item)
+    return parts[1], attributes(parts[2]) if 2 in parts else {}
 
 
 def note(kind: int, value: bytes) -> bytes:
