@@ -32,7 +32,7 @@ from calico.core.calc.applied_policies import AppliedPolicies, Tiers
 from calico.core.calc.contributors import contributor_of, is_usable
 from calico.core.calc.ip_sets import IpSets
 from calico.core.calc.labels import Labelled, workload_endpoint_labels
-from calico.core.calc.local_endpoints import LocalEndpoints, endpoint_key, local_endpoint, node_of
+from calico.core.calc.local_endpoints import LocalEndpoints, endpoint_key, is_on, local_endpoint
 from calico.core.calc.policy_records import placement, tier_placement
 from calico.core.calc.pools import Pools, pool_of
 from calico.core.calc.settings import CalcSettings
@@ -115,7 +115,7 @@ class Graph:
             self._local.set_endpoint(old, None)
         if not isinstance(value, WorkloadEndpoint) or not is_usable(value, self._settings):
             return
-        if node_of(value) == self._node_name:
+        if is_on(self._node_name, value):
             new = self._keys[key] = endpoint_key(value)
             self._labels[new] = workload_endpoint_labels(value)
             self._local.set_endpoint(new, local_endpoint(value, revision))

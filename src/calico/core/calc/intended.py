@@ -20,8 +20,8 @@ from calico.core.calc.ip_sets import ip_set
 from calico.core.calc.labels import Labels, effective_labels, workload_endpoint_labels
 from calico.core.calc.local_endpoints import (
     endpoint_key,
+    is_on,
     local_endpoint,
-    node_of,
     one_per_interface,
 )
 from calico.core.calc.policy_records import PolicyRecord, placement, tier_placement
@@ -120,7 +120,7 @@ def endpoints_without_tiers(
         {
             endpoint_key(record): local_endpoint(record, revisions.get(key, 0))
             for key, record in of_kind(resources, WorkloadEndpoint).items()
-            if node_of(record) == node_name and is_usable(record, settings)
+            if is_on(node_name, record) and is_usable(record, settings)
         }
     )
 
@@ -139,7 +139,7 @@ def tiers_of_endpoints(resources: Resources, node_name: str) -> dict[EndpointKey
             effective_labels(workload_endpoint_labels(record), labels), placements, tiers
         )
         for record in of_kind(resources, WorkloadEndpoint).values()
-        if node_of(record) == node_name
+        if is_on(node_name, record)
     }
 
 

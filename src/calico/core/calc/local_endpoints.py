@@ -16,35 +16,37 @@ from calico.core.calc.contributors import host_member, readable
 from calico.core.intent.endpoints import QosControls, WorkloadEndpoint
 from calico.core.intent.keys import EndpointKey
 from calico.core.model import endpoint as model
+from calico.core.model.endpoint_names import (
+    EndpointName,
+    endpoint_name_prefix,
+    parse_endpoint_name,
+)
 from calico.core.net.prefix import canonical_prefix, is_ipv6
 
 
-def node_of(record: model.WorkloadEndpoint) -> str:
-    """Return the node that an endpoint is on."""
-    parts = name_parts(record.metadata.name)
-    return parts[0] if len(parts) == 4 else record.spec.node
+def is_on(node: str, record: model.WorkloadEndpoint) -> bool:
+    """Tell whether an endpoint is on a node: its name says so, or else its spec."""
+    spec_says = record.spec.node == node
+    # Most endpoints are elsewhere, and their names need not be taken apart.
+    if not spec_says and not record.metadata.name.startswith(endpoint_name_prefix((node,))):
+        return False
+    name = _name(record)
+    return name.node == node if name else spec_says
 
 
 def endpoint_key(record: model.WorkloadEndpoint) -> EndpointKey:
     """Return who an endpoint is on its node. Its name says so; no two records share a key."""
-    namespace, parts = record.metadata.namespace, name_parts(record.metadata.name)
-    if len(parts) == 4:
-        _node, orchestrator, workload, endpoint = parts
-        return EndpointKey(orchestrator, f"{namespace}/{workload}", endpoint)
-    return EndpointKey(record.spec.orchestrator, f"{namespace}/{record.metadata.name}", "")
+    namespace, name = record.metadata.namespace, _name(record)
+    if name is None:
+        return EndpointKey(record.spec.orchestrator, f"{namespace}/{record.metadata.name}", "")
+    return EndpointKey(name.orchestrator, f"{namespace}/{name.workload}", name.endpoint)
 
 
-def name_parts(name: str) -> list[str]:
-    """Split "n--1-k8s-web--0-eth0" into n-1, k8s, web-0, eth0: a dash of a part is doubled."""
-    parts, start, position = [], 0, 0
-    while (position := name.find("-", position)) >= 0:
-        if name.startswith("-", position + 1):
-            position += 2
-        else:
-            parts.append(name[start:position])
-            start = position = position + 1
-    parts.append(name[start:])
-    return [part.replace("--", "-") for part in parts]
+def _name(record: model.WorkloadEndpoint) -> EndpointName | None:
+    try:
+        return parse_endpoint_name(record.metadata.name)
+    except ValueError:
+        return None
 
 
 def local_endpoint(record: model.WorkloadEndpoint, revision: int) -> WorkloadEndpoint:

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from calico.core.calc.local_endpoints import LocalEndpoints, name_parts, one_per_interface
+from calico.core.calc.local_endpoints import LocalEndpoints, one_per_interface
 from calico.core.calc.pools import Pools, by_cidr
 from calico.core.intent.endpoints import WorkloadEndpoint
 from calico.core.intent.keys import EndpointKey
@@ -46,8 +46,3 @@ def test_endpoints_equal_their_definition(batches):
 def test_pools_equal_their_definition(batches):
     view = Pools()
     follow(batches, view.set_pool, view.flush, by_cidr)
-
-
-@given(st.lists(st.from_regex(r"[a-z]([-a-z]*[a-z])?", fullmatch=True), min_size=4, max_size=4))
-def test_a_name_gives_its_parts_back(parts):
-    assert name_parts("-".join(part.replace("-", "--") for part in parts)) == parts
