@@ -53,10 +53,10 @@ def parse_prefix(text: str) -> Prefix:
     longest = LONGEST[address.version]
     if not slash:
         return Prefix(address.version, int(address), longest)
-    if not (length_text.isascii() and length_text.isdigit()) or int(length_text) > longest:
-        raise ValueError(f"'{text}' is not a CIDR: the length must be 0 to {longest}")
     if address.version == 4 and ":" in address_text:
         raise ValueError(f"'{text}' is an IPv4 address written as IPv6; write it as IPv4")
+    if not (length_text.isascii() and length_text.isdigit()) or int(length_text) > longest:
+        raise ValueError(f"'{text}' is not a CIDR: the length must be 0 to {longest}")
     spare = longest - int(length_text)
     return Prefix(address.version, int(address) >> spare << spare, int(length_text))
 
