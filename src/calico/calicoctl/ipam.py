@@ -55,7 +55,7 @@ def show_pools(store: Datastore, *, with_blocks: bool) -> str:
     """Draw the table of pools, and of their blocks."""
     rows: list[tuple[str, ...]] = []
     for pool in utilization(store):
-        if pool.name:
+        if pool.name != garbage.ORPHANS:  # they have no row of a pool
             rows.append(_row("IP Pool", pool))
         if with_blocks:
             ordered = sorted(pool.blocks, key=lambda use: ip_network(use.cidr))

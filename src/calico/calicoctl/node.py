@@ -49,13 +49,12 @@ def run(_: argparse.Namespace) -> None:
 
 def _is_running() -> bool:
     """Whether an agent runs in our namespaces: others' nodes on this machine do not count."""
-    ours = Path("/proc/self/ns/net").resolve()
+    ours = Path("/proc/self/ns/net").readlink()
     for process in Path("/proc").glob("[0-9]*"):
         try:
             arguments = (process / "cmdline").read_bytes().decode(errors="replace")
-            if any(name in arguments for name in AGENTS) and (
-                (process / "ns" / "net").resolve() == ours
-            ):
+            runs = any(name in arguments for name in AGENTS)
+            if runs and (process / "ns" / "net").readlink() == ours:
                 return True
         except OSError:
             continue
