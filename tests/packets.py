@@ -211,6 +211,10 @@ class Net:
         with netns.inside(self.node.namespace):
             run(["nft", "flush ruleset"])
 
+    def forget_connections(self):
+        with netns.inside(self.node.namespace):
+            run(["conntrack", "-F"])
+
     def close_sockets(self):
         for host in (self.node, self.outside, *self.pods.values()):
             while host.sockets:
