@@ -24,6 +24,7 @@ from msgspec import Struct
 from calico.core.model.pool import IPPool
 from calico.core.net.prefix import canonical_address, canonical_prefix
 from calico.core.render.bird_filters import (
+    GREATEST,
     Told,
     export_filter,
     functions,
@@ -108,7 +109,7 @@ def _told(inputs: BirdInputs, version: Version) -> Told:
         version=version,
         pools=tuple(inputs.pools),
         blocks=blocks,
-        normal_priority=priority or 1024,
+        normal_priority=priority if priority and 0 < priority < GREATEST else 1024,
         program_cluster_routes=spec.program_cluster_routes,
         own_subnet_known=bool(node_address(cluster.nodes[cluster.own_name], 4)),
     )

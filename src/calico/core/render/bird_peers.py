@@ -100,7 +100,9 @@ def mesh(cluster: Cluster, version: Version) -> dict[str, Peering]:
     if spec.node_to_node_mesh_enabled is False or is_reflector(own) or not own_address:
         return {}
     restart = spec.node_mesh_max_restart_time
-    seconds = None if restart is None else min(round(restart.seconds), GREATEST_RESTART_SECONDS)
+    seconds = None
+    if restart is not None:
+        seconds = max(0, min(round(restart.seconds), GREATEST_RESTART_SECONDS))
     found: dict[str, Peering] = {}
     for name in sorted(cluster.nodes):
         node = cluster.nodes[name]
