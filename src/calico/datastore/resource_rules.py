@@ -71,8 +71,10 @@ def before_create(others: Others, resource: Resource) -> None:
     if isinstance(resource, POLICIES):
         others.get(ResourceKey(Tier.__name__, "", resource.spec.tier or DEFAULT_TIER))
     if _is_built_in_profile(resource.kind, resource.metadata.name):
-        reason = f"{DEFAULT_ALLOW} already exists. {BUILT_IN_PROFILE}"
-        raise AlreadyExists(DEFAULT_ALLOW, default_allow(), reason)
+        reason = f'The profile "{DEFAULT_ALLOW}" is default provided by Calico'
+        raise AlreadyExists(
+            DEFAULT_ALLOW, default_allow(), f"{DEFAULT_ALLOW} already exists. {reason}"
+        )
 
 
 def before_update(resource: Resource) -> None:
