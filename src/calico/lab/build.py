@@ -25,8 +25,8 @@ from calico.lab.fabric import FABRIC, entering, make_segments, plug
 from calico.lab.layout import parse_topology, with_defaults
 from calico.lab.parallel import each
 from calico.lab.place import Place, write_record
-from calico.lab.pods import add_pod
-from calico.lab.processes import Remembered, start_holder, start_time
+from calico.lab.pods import add_pod, responder_words
+from calico.lab.processes import Remembered, start, start_holder, start_time
 from calico.lab.records import write_namespaces
 from calico.lab.shape import Station, Topology
 from calico.lab.topology import LabError, read_file
@@ -97,6 +97,7 @@ def _build(cluster: Cluster, report: Report) -> None:
         report("wiring the segments")
         make_segments(place, topology.segments)
         each(lambda station: plug(place, station, topology.segments), stations)
+        start_outside(cluster)
         report("starting etcd")
         etcd.start_etcd(place, config)
         etcd.wait_until_ready(cluster.store)
@@ -107,6 +108,14 @@ def _build(cluster: Cluster, report: Report) -> None:
         each(lambda name: nodes.wait_until_node_ready(place, name), names)
         report(f"adding {len(topology.pods)} pods")
         each(lambda pod: add_pod(place, pod), topology.pods)
+
+
+def start_outside(cluster: Cluster) -> None:
+    """Start the responders of the hosts outside the cluster."""
+    for station in cluster.topology.of_kind("host"):
+        inside = entering(cluster.place, station.name)
+        program = responder_words(station.name, station.ports)
+        start(cluster.place, f"host-{station.name}", station.name, (*inside, *program))
 
 
 def _etcd(cluster: Cluster) -> Station:

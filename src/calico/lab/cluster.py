@@ -173,14 +173,21 @@ class Cluster:
         return found
 
     def questions(self, origins: Sequence[Origin]) -> list[Question]:
-        """Ask everybody about everybody: an echo request, and each port that is answered."""
-        parties = [origin.party for origin in origins]
-        ports = self._ports()
-        return [
+        """Ask everybody about everybody: an echo request, and each port that is answered.
+
+        What passes between two machines that are no pods is none of Calico's business here.
+        """
+        parties, ports, known = (
+            [origin.party for origin in origins],
+            self._ports(),
+            pods(self.place),
+        )
+        asked = (
             question
             for party in parties
             for question in questions(parties, [party], (Port("icmp"), *ports.get(party.name, ())))
-        ]
+        )
+        return [q for q in asked if q.source in known or q.destination in known]
 
     def _ports(self) -> dict[str, tuple[Port, ...]]:
         ports = {name: record.pod.ports for name, record in pods(self.place).items()}

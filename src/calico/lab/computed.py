@@ -9,10 +9,12 @@ from collections.abc import Iterable, Sequence
 from msgspec import Struct
 
 from calico.core.analysis.matrix import Expected, Party
+from calico.core.analysis.verdict import Action
 from calico.core.calc.intended import Resources, intended
 from calico.core.calc.settings import CalcSettings
 from calico.core.model.checks import check_stored
 from calico.core.model.codec import decode
+from calico.core.model.felix_config import FelixConfiguration
 from calico.core.model.keys import RESOURCES_PREFIX, ResourceKey, key_of
 from calico.core.model.metadata import Resource
 from calico.core.model.problem import InvalidResource
@@ -49,5 +51,19 @@ def expected(
     settings: CalcSettings | None = None,
 ) -> Expected:
     """Make the thinking side of `Reachability` for these parties."""
-    known = settings or CalcSettings()
-    return Expected(parties, {node: intended(snapshot.resources, node, known) for node in nodes})
+    known, names = settings or CalcSettings(), tuple(nodes)
+    return Expected(
+        parties,
+        {node: intended(snapshot.resources, node, known) for node in names},
+        {node: to_own_node(snapshot.resources, node) for node in names},
+    )
+
+
+def to_own_node(resources: Resources, node: str) -> Action:
+    """Read what a node does with what its own workloads send to it."""
+    for name in (f"node.{node}", "default"):
+        found = resources.get(ResourceKey("FelixConfiguration", "", name))
+        if isinstance(found, FelixConfiguration) and found.spec.default_endpoint_to_host_action:
+            dropped = found.spec.default_endpoint_to_host_action.lower() == "drop"
+            return "Deny" if dropped else "Allow"
+    return "Deny"

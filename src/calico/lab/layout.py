@@ -11,6 +11,8 @@ from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from re import fullmatch
 from typing import TypeAlias
 
+from msgspec.structs import replace
+
 from calico.core.analysis.matrix import Port
 from calico.lab.shape import (
     DEFAULT_MTU_BYTES,
@@ -205,13 +207,7 @@ def with_defaults(station: Station, routers: Sequence[Station]) -> Station:
         for version in (4, 6)
         if (gateway := _gateway(station, routers, version)) and _EVERYTHING[version] not in present
     ]
-    return Station(
-        station.name,
-        station.kind,
-        station.interfaces,
-        (*station.routes, *defaults),
-        station.ports,
-    )
+    return replace(station, routes=(*station.routes, *defaults))
 
 
 def _gateway(station: Station, routers: Sequence[Station], version: int) -> str | None:

@@ -11,7 +11,7 @@ A pod is remembered before its ADD, so one that was half-made can be deleted.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -19,7 +19,7 @@ from uuid import uuid4
 from msgspec import Struct
 from msgspec.structs import replace
 
-from calico.core.analysis.matrix import Party
+from calico.core.analysis.matrix import Party, Port
 from calico.kernel.run import ProgramFailed, run
 from calico.lab import responder
 from calico.lab.fabric import entering, keeper
@@ -70,10 +70,15 @@ def add_pod(place: Place, pod: Pod) -> PodRecord:
         result=result,
     )
     write_record(_file(place, pod), record)
-    ports = [f"{protocol}/{port}" for protocol, port in pod.ports]
-    program = (*PYTHON, responder.__file__, pod.full_name, *ports)
-    start(place, _role(pod), pod.node, (*entering_pod(place, record), "unshare", "-u", *program))
+    program = responder_words(pod.full_name, pod.ports)
+    start(place, _role(pod), pod.node, (*entering_pod(place, record), *program))
     return record
+
+
+def responder_words(name: str, ports: Iterable[Port]) -> tuple[str, ...]:
+    """Give the words that run a responder, with a host name of its own."""
+    answered = (f"{protocol}/{port}" for protocol, port in ports)
+    return ("unshare", "-u", *PYTHON, responder.__file__, name, *answered)
 
 
 def _host_interface(result: Mapping[str, Any]) -> str:

@@ -13,7 +13,7 @@ from typing import Literal, NamedTuple, TypeAlias
 from msgspec import Struct
 
 from calico.core.analysis.packet import PROTOCOL_NUMBERS, Packet, connection, echo_request
-from calico.core.analysis.verdict import Verdict, verdict
+from calico.core.analysis.verdict import Action, Verdict, verdict
 from calico.core.intent.delta import Intent
 
 Protocol: TypeAlias = Literal["icmp", "tcp", "udp"]
@@ -76,17 +76,32 @@ def packet_of(question: Question, parties: Mapping[str, Party]) -> Packet:
 
 
 class Expected:
-    """Answers questions by thinking. `intents` is {node: its intent}."""
+    """Answers questions by thinking. `intents` is {node: its intent}.
 
-    def __init__(self, parties: Iterable[Party], intents: Mapping[str, Intent]) -> None:
+    `to_own_node` is {node: what it does with what its own workloads send to it}; default Deny.
+    """
+
+    def __init__(
+        self,
+        parties: Iterable[Party],
+        intents: Mapping[str, Intent],
+        to_own_node: Mapping[str, Action] | None = None,
+    ) -> None:
         self._parties = {party.name: party for party in parties}
         self._intents = intents
+        self._to_own_node = to_own_node or {}
 
     def verdict(self, question: Question) -> Verdict:
         """Answer one question, with the reasons."""
         packet = packet_of(question, self._parties)
-        ends = (self._parties[question.source].node, self._parties[question.destination].node)
-        return verdict(packet, self._intents.get(ends[0]), self._intents.get(ends[1]))
+        source = self._parties[question.source].node
+        destination = self._parties[question.destination].node
+        return verdict(
+            packet,
+            self._intents.get(source),
+            self._intents.get(destination),
+            self._to_own_node.get(source, "Deny"),
+        )
 
     def matrix(self, asked: Sequence[Question]) -> Mapping[Question, bool]:
         """Answer many: True where an answer comes back."""

@@ -6,7 +6,7 @@
 
 An end that is no workload endpoint of its node's intent (a node itself, the world outside) has no
 policy here. A node reaches its own workloads without being judged; a workload that talks to its
-own node is judged on egress and then by the node's default, which is to drop.
+own node is judged on egress and then by the node's DefaultEndpointToHostAction.
 
 Invariant: a packet between two workloads needs an Allow from both.
 Source: shared/spec policy-semantics 3.5, 3.6.
@@ -22,6 +22,10 @@ from calico.core.intent.delta import Intent
 from calico.core.intent.keys import EndpointKey
 
 Action: TypeAlias = Literal["Allow", "Deny"]
+_TO_OWN_NODE: dict[Action, str] = {
+    "Allow": "a node accepts what its own workloads send to it",
+    "Deny": "a node drops what its own workloads send to it",
+}
 
 
 class Judgement(Struct, frozen=True):
@@ -71,8 +75,16 @@ def judge(packet: Packet, key: EndpointKey, direction: Direction, intent: Intent
     return Judgement(key, direction, tuple(tried))
 
 
-def verdict(packet: Packet, source: Intent | None, destination: Intent | None) -> Verdict:
-    """Judge a packet. None: that end is outside every node (nothing of ours judges it there)."""
+def verdict(
+    packet: Packet,
+    source: Intent | None,
+    destination: Intent | None,
+    to_own_node: Action = "Deny",
+) -> Verdict:
+    """Judge a packet. None: that end is outside every node (nothing of ours judges it there).
+
+    `to_own_node` is what the source's node does with what its workloads send to itself.
+    """
     if packet.source == packet.destination:
         return Verdict("Allow", note="it never leaves its network namespace")
     sender = endpoint_of(packet.source, source) if source else None
@@ -83,6 +95,6 @@ def verdict(packet: Packet, source: Intent | None, destination: Intent | None) -
     if egress and egress.action == "Deny":
         return Verdict("Deny", egress)
     if sender and not receiver and source is destination:
-        return Verdict("Deny", egress, note="a node drops what its own workloads send to it")
+        return Verdict(to_own_node, egress, note=_TO_OWN_NODE[to_own_node])
     ingress = judge(packet, receiver, "ingress", destination) if receiver and destination else None
     return Verdict(ingress.action if ingress else "Allow", egress, ingress)

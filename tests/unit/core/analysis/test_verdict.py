@@ -156,6 +156,12 @@ def test_a_node_and_its_own_workloads():
     to_node = connection("10.0.1.1", "192.0.2.1", TCP, 22)
     assert verdict(to_node, allowing, allowing).action == "Deny"
     assert "node" in reason(verdict(to_node, allowing, allowing))
+    accepting = verdict(to_node, allowing, allowing, "Allow")
+    assert accepting.action == "Allow"
+    assert "accepts" in reason(accepting)
+    judged_first = connection("10.0.1.1", "192.0.2.1", TCP, 22)
+    sending = two_nodes(DENY, ALLOW)[0]
+    assert verdict(judged_first, sending, sending, "Allow").action == "Deny", "egress comes first"
     assert verdict(to_node, allowing, denying).action == "Allow", "another node is the world"
 
 
