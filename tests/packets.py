@@ -14,17 +14,15 @@ import itertools
 import os
 import socket
 import struct
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 
 import pytest
 
-from calico.core.nftables.changes import Contents
-from calico.core.nftables.text import render_table
-from calico.core.render.ruleset import rule_sets
 from calico.kernel import netns
 from calico.kernel.run import run
 from netns import require_root
+from tables_agent import TablesAgent, table_texts
 
 DEADLINE_SECONDS = 5.0
 BEATS = 6  # hops that a handshake takes, twice over
@@ -200,12 +198,25 @@ class Net:
         return {"node": self.node, "outside": self.outside, **self.pods}[name]
 
     def load(self, intent, settings):
-        """Replace the node's tables by those of this intent."""
+        """Start a new agent, which finds what the last one left and brings it to this intent."""
+        with self.agent(settings) as agent:
+            agent.become(intent)
+
+    @contextmanager
+    def agent(self, settings):
+        """Start a new agent; it may become one intent after the other."""
         with netns.inside(self.node.namespace):
-            for family, table in rule_sets(intent, settings).items():
-                name = "calico-arp" if family == "arp" else "calico"
-                replaced = f"table {family} {name}\ndelete table {family} {name}\n"
-                run(["nft", "-f", "-"], replaced + render_table(family, name, contents(table)))
+            agent = TablesAgent(settings)
+        try:
+            yield agent
+        finally:
+            agent.close()
+
+    def load_text(self, intent, settings):
+        """Let `nft` replace the node's tables by those of this intent."""
+        with netns.inside(self.node.namespace):
+            for text in table_texts(intent, settings):
+                run(["nft", "-f", "-"], text)
 
     def unload(self):
         with netns.inside(self.node.namespace):
@@ -336,14 +347,6 @@ def crc32c(data):
         for _ in range(8):
             crc = (crc >> 1) ^ (0x82F63B78 if crc & 1 else 0)
     return crc ^ 0xFFFFFFFF
-
-
-def contents(table):
-    """Sort a table's elements by set."""
-    elements = {name: {} for name in table.sets}
-    for (name, element), value in table.elements.items():
-        elements[name][element] = value
-    return Contents(table.chains, table.sets, elements)
 
 
 @pytest.fixture(scope="module")

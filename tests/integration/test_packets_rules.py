@@ -190,7 +190,7 @@ def test_the_same_rule_denies_what_it_would_allow(net, name):
     deny = structs.replace(rule, action="Deny")
     rules = ((deny, Rule("Allow")), ())
     pods = [pod(net, "a"), pod(net, "b", tier(["p"]))]
-    net.load(intent(*pods, policies=policies(p=rules), ip_sets=SETS), RenderSettings())
+    net.load_text(intent(*pods, policies=policies(p=rules), ip_sets=SETS), RenderSettings())
     for probe in let_in:
         assert not net.sends("a", "b", probe), f"{probe} is denied"
     for probe in kept_out:
