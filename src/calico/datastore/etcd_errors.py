@@ -6,9 +6,12 @@ gRPC tells by code and free text. The code decides; the text is read only where 
 coarse, and always so that a text we do not know is taken for "nobody knows what happened".
 """
 
+import re
 from typing import Any
 
 import grpc
+
+_PREAMBLE = re.compile(r"\A(?:[A-Z_]+: )?(?:ipv[46]:\S+: )?")
 
 
 def may_repeat(error: Any, *, is_read: bool) -> bool:  # noqa: ANN401  # grpc ships no types
@@ -32,8 +35,8 @@ def short(error: Any) -> str:  # noqa: ANN401  # grpc ships no types
     details = str(error.details() or error.code().name)
     if error.code() == grpc.StatusCode.DEADLINE_EXCEEDED:
         return "no answer"
-    # gRPC: "failed to connect to all addresses; last error: " and then what we want to know
-    return details.rpartition("last error: ")[2]
+    # gRPC puts a sentence of its own, a code and an address before what a person wants to know
+    return _PREAMBLE.sub("", details.rpartition("last error: ")[2])
 
 
 def advice(code: Any, details: str) -> str:  # noqa: ANN401  # grpc ships no types

@@ -11,6 +11,7 @@ the prefix CALICO_ is looked up first, even when it is empty.
 Source: shared/spec calicoctl 7b.2; the texts of errors are the ones people know from calicoctl.
 """
 
+import os
 from collections.abc import Mapping
 from typing import TypeAlias, get_args
 
@@ -220,6 +221,8 @@ def open_datastore(settings: Settings) -> Datastore:
         )
     if settings.datastore_type != "etcdv3":
         raise SettingsError(f"unknown datastore type: {settings.datastore_type}")
+    # What gRPC would print on stderr by itself, our errors say in plain words
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     # grpcio takes a tenth of a second to import: only whoever opens a datastore pays it
     from calico.datastore.etcd import EtcdDatastore  # noqa: PLC0415
 
