@@ -30,7 +30,7 @@ from calico.core.model.policy import (
     StagedGlobalNetworkPolicy,
     StagedNetworkPolicy,
 )
-from calico.core.model.problem import InvalidResource, Problem
+from calico.core.model.problem import InvalidResource, Problem, shown
 from calico.core.model.registry import KINDS
 from calico.core.model.tier import Tier
 
@@ -191,11 +191,6 @@ def value_at(tree: Json, path: str) -> Json:
         elif isinstance(tree, list) and index and int(index) < len(tree):
             tree = tree[int(index)]
     return tree
-
-
-def shown(value: Json) -> str:
-    """Show a value in a complaint."""
-    return value if isinstance(value, str) else msgspec.json.encode(value).decode()
 
 
 def unknown_fields(wanted: type[Resource], tree: Json) -> Iterator[Problem]:

@@ -16,7 +16,7 @@ from typing import TypeAlias
 from calico.core.model.duration import Duration
 from calico.core.model.json_names import api_name
 from calico.core.model.metadata import ApiStruct
-from calico.core.model.problem import Problem
+from calico.core.model.problem import Problem, shown
 from calico.core.net.ports import parse_port
 from calico.core.net.prefix import (
     canonical_prefix,
@@ -45,7 +45,7 @@ def fields(part: ApiStruct, path: str, checks: Mapping[str, Check]) -> Iterator[
 
 def problem(path: str, value: object, reason: str) -> Iterator[Problem]:
     """Yield one problem."""
-    yield Problem(path, str(value), reason)
+    yield Problem(path, shown(value), reason)
 
 
 def one_of(*options: str | int) -> Check:

@@ -97,6 +97,12 @@ def workload_port(path: str, value: object) -> Iterator[Problem]:
             yield from problem(f"{path}.name", "", "is required unless hostPort is set")
 
 
+def used_port(path: str, value: object) -> Iterator[Problem]:
+    """Check a port that rules can name; nobody asks for the others."""
+    if isinstance(value, WorkloadEndpointPort) and value.name:
+        yield from any_port(path, value)
+
+
 HOST_CHECKS: Mapping[str, Check] = {
     "node": dns_name,
     "interface_name": interface_name,
@@ -193,6 +199,6 @@ def leads_inside(nat: IPNAT, networks: tuple[str, ...]) -> bool:
 
 def usable_workload_endpoint(endpoint: WorkloadEndpoint) -> Iterator[Problem]:
     """Yield what makes a workload endpoint impossible to program."""
-    checks = {"ip_networks": each(any_network), "ports": each(any_port), "mac": mac}
+    checks = {"ip_networks": each(any_network), "ports": each(used_port), "mac": mac}
     yield from fields(endpoint.spec, "spec", checks)
     yield from interface_name("spec.interfaceName", endpoint.spec.interface_name)

@@ -7,6 +7,7 @@ Source: the error texts are those of libcalico-go/lib/errors/errors.go (policy-s
 
 from collections.abc import Sequence
 
+import msgspec
 from msgspec import Struct
 
 
@@ -21,6 +22,9 @@ class Problem(Struct, frozen=True):
     def text(self) -> str:
         """The problem in one line."""
         return f"{self.field} = '{self.value}' ({self.reason})"
+
+    def __str__(self) -> str:
+        return self.text
 
 
 class InvalidResource(Exception):
@@ -37,3 +41,10 @@ def error_text(problems: Sequence[Problem]) -> str:
         return f"error with field {problems[0].text}"
     lines = (f"-  {problem.text}" for problem in problems)
     return "\n".join(("error with the following fields:", *lines))
+
+
+def shown(value: object) -> str:
+    """Show a value in a complaint: text as it is, nothing as nothing, the rest as JSON."""
+    if value is None or isinstance(value, str):
+        return value or ""
+    return msgspec.json.encode(value, enc_hook=str).decode()

@@ -11,6 +11,7 @@ Source: libcalico-go/lib/selector/parser/parser.go; policy-semantics 3.1.2.
 """
 
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 
 from calico.core.selector.ast import (
     All,
@@ -44,6 +45,7 @@ VALUE_TESTS: Mapping[str, Callable[[str, str], Selector]] = {
 SET_TESTS: Mapping[str, Callable[[str, tuple[str, ...]], Selector]] = {"in": In, "not in": NotIn}
 
 
+@lru_cache(maxsize=8192)  # the same texts come back with every policy, check and update
 def parse_selector(text: str) -> Selector:
     """Return the selector that a text stands for; blank text is all(). Raises SelectorError."""
     parser = Parser(tokenize(text))

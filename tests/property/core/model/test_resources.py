@@ -9,7 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import inspect
 
+from calico.core.model.checks import check, check_stored
 from calico.core.model.codec import decode, encode
+from calico.core.model.defaults import with_defaults
 from calico.core.model.duration import Duration, parse_duration
 from calico.core.model.registry import KINDS
 from calico.core.model.stored import read_form, stored_form
@@ -76,6 +78,17 @@ def test_storing_is_done_once(resource):
     assert stored_form(stored) == stored
     seen = read_form(stored)
     assert stored_form(seen) == stored
+
+
+@given(resources)
+def test_any_resource_can_be_filled_in_and_checked(resource):
+    """Bad input is a value: a resource of the right types is judged, and nothing is raised."""
+    filled = with_defaults(resource)
+    assert with_defaults(filled) == filled
+    found = check(filled)
+    assert all(problem.field and problem.reason for problem in found)
+    if not found:
+        assert check_stored(filled) == (), "what may be written can be obeyed"
 
 
 @given(durations)
