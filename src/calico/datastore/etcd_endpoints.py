@@ -25,6 +25,7 @@ _OPTIONS = (
     ("grpc.min_reconnect_backoff_ms", 3_000),  # in fact: how long one attempt may take
     ("grpc.keepalive_time_ms", 30_000),
     ("grpc.keepalive_timeout_ms", 10_000),
+    ("grpc.http2.max_pings_without_data", 0),  # no limit: a quiet watch must notice a dead path
     ("grpc.enable_http_proxy", 0),  # a proxy for web pages is none for etcd
     ("grpc.max_receive_message_length", -1),
     ("grpc.max_send_message_length", -1),
