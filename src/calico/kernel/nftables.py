@@ -46,13 +46,22 @@ from calico.kernel.netlink import (
     NetlinkSocket,
     Request,
 )
-from calico.kernel.nftables_contents import ENOENT, read_contents, read_handles, rule_handle
+from calico.kernel.nftables_contents import (
+    ENOENT,
+    is_asleep,
+    read_contents,
+    read_handles,
+    rule_handle,
+)
 from calico.kernel.nftables_messages import BEGIN, END, TableMessages
 from calico.kernel.nftables_rules import UNENCODABLE
 
 _OPERATION = "change nftables"
 _ROUNDS = 40  # halving 4,000 elements takes 12, weakening a chain 3
 _ECHOED_RULES = 1_000  # more echoes could overrun the receive buffer; handles are read on demand
+# A loop, or masquerading where it is not legal, is found by walking the whole table: whatever
+# rule comes after the wrong one is refused as well, and only the first is to blame.
+_SPREADING = {31: "EMLINK", 40: "ELOOP", 95: "EOPNOTSUPP"}
 _HOPELESS = {1: "EPERM", 12: "ENOMEM", 105: "ENOBUFS"}  # not the fault of any one change
 
 
@@ -114,15 +123,22 @@ class KernelTable:
         self._netlink.close()
 
     def read_back(self) -> Contents:
-        """Read all that the table holds. Raises KernelError."""
+        """Read all that the table holds. Raises KernelError.
+
+        A table that someone put to sleep is woken first: its rules would be there, and do nothing.
+        """
+        if is_asleep(self._netlink, self._messages):
+            self._must([self._messages.add_table()])
         contents, self._handles = read_contents(self._netlink, self._messages)
         return contents
 
     def delete(self) -> None:
         """Remove the table with all it holds; fine if there is none. Raises KernelError."""
         self._handles.clear()
-        messages = [self._messages.add_table(), self._messages.delete_table()]
-        refused, _ = self._netlink.transaction(_OPERATION, BEGIN, messages, END)
+        self._must([self._messages.add_table(), self._messages.delete_table()])
+
+    def _must(self, requests: Sequence[Request]) -> None:
+        refused, _ = self._netlink.transaction(_OPERATION, BEGIN, requests, END)
         for error in refused.values():
             raise error
 
@@ -147,10 +163,9 @@ class KernelTable:
                     return
                 reasons = self._blame(batch, refused)
             if -1 in reasons:  # the whole, and nothing in it
-                self._apply_in_halves(work, reasons[-1], failures)
-                return
+                break
             work = self._weakened(work, reasons, failures)
-        failures.update({subject(w.change): "given up after many refusals" for w in work})
+        self._apply_in_halves(work, failures)
 
     def _encode(self, work: Sequence[_Work]) -> tuple[_Batch, dict[int, KernelError]]:
         """Encode all; tell which changes cannot even be said."""
@@ -222,21 +237,23 @@ class KernelTable:
     def _blame(self, batch: _Batch, refused: Mapping[int, KernelError]) -> dict[int, KernelError]:
         """Find the changes that the kernel refused; -1, if it blames only the whole."""
         reasons: dict[int, KernelError] = {}
-        for index, error in refused.items():
-            owner = batch.owners[index] if index >= 0 else -1
+        is_spoilt = False
+        for index in sorted(refused, key=lambda i: (i < 0, i)):
+            owner, error = batch.owners[index] if index >= 0 else -1, refused[index]
             if error.errno in _HOPELESS or (index >= 0 and owner < 0):
                 raise error
-            reasons.setdefault(owner, error)
-        if len(reasons) > 1:
-            reasons.pop(-1, None)
+            if error.errno in _SPREADING:
+                if is_spoilt:
+                    continue
+                is_spoilt = True
+            if index >= 0 or not reasons:
+                reasons.setdefault(owner, error)
         return reasons
 
-    def _apply_in_halves(
-        self, work: list[_Work], error: KernelError, failures: dict[Subject, str]
-    ) -> None:
+    def _apply_in_halves(self, work: list[_Work], failures: dict[Subject, str]) -> None:
         """Find the change that spoils the whole; each half is in a legal order by itself."""
         if len(work) == 1:
-            failures[subject(work[0].change)] = error.reason
+            failures[subject(work[0].change)] = "the kernel refuses the table with this change"
             return
         middle = len(work) // 2
         self._apply(work[:middle], failures)

@@ -43,10 +43,12 @@ from calico.kernel.nftables_messages import (
     GETRULE,
     GETSET,
     GETSETELEM,
+    GETTABLE,
     HOOK_NUMBERS,
     SET_ANONYMOUS,
     SET_INTERVAL,
     SET_MAP,
+    TABLE_DORMANT,
     VERDICT_TYPE,
     TableMessages,
     message_type,
@@ -86,6 +88,18 @@ def read_contents(
     rules, handles = reading.rules(Reader(messages.family, named, anonymous))
     chains = {name: Chain(tuple(rules.get(name, ())), hook) for name, hook in hooks.items()}
     return Contents(chains, named, elements), handles
+
+
+def is_asleep(netlink: NetlinkSocket, messages: TableMessages) -> bool:
+    """Tell whether someone has put the table to sleep, with all its rules."""
+    kind, flags, body = messages.list_of(GETTABLE)
+    try:
+        answers = netlink.request("look at an nftables table", kind, flags, body)
+    except KernelError as error:
+        if error.errno == ENOENT:
+            return False
+        raise
+    return any(u32(attributes(a.body, _BODY), 2) & TABLE_DORMANT for a in answers)
 
 
 def read_handles(netlink: NetlinkSocket, messages: TableMessages, chain: str) -> list[int]:

@@ -46,6 +46,7 @@ NEWSETELEM, GETSETELEM, DELSETELEM = 12, 13, 14
 
 SET_ANONYMOUS, SET_CONSTANT, SET_INTERVAL, SET_MAP, SET_CONCATENATION = 1, 2, 4, 8, 128
 ELEMENT_IS_END = 1
+TABLE_DORMANT = 1
 VERDICT_TYPE = 0xFFFFFF00
 HOOK_NUMBERS = {"prerouting": 0, "input": 1, "forward": 2, "output": 3, "postrouting": 4}
 ARP_HOOK_NUMBERS = {"input": 0, "output": 1, "forward": 2}

@@ -143,7 +143,10 @@ def _new_chains(wanted: Mapping[str, tuple[Chain | None, Chain]]) -> Iterable[Ch
 def _new_rules(
     batch: Batch, wanted: Mapping[str, tuple[Chain | None, Chain]], instead: Instead
 ) -> Iterable[Change]:
-    for name, (held, want) in wanted.items():
+    # Base chains first: if the whole is illegal, the kernel blames what comes last, and a base
+    # chain is the worst to lose.
+    for name in sorted(wanted, key=lambda n: wanted[n][1].hook is None):
+        held, want = wanted[name]
         old: Rules | None = held.rules if held is not None else ()
         if name in batch.emptied or is_remade((held, want)):
             old = ()

@@ -44,7 +44,7 @@ def normal_rule(rule: Rule) -> Rule:
         expressions = tuple(
             [_normal(e) if type(e) in _NEEDS_A_LOOK else e for e in rule.expressions]
         )
-    except (TypeError, ValueError):
+    except (LookupError, TypeError, ValueError):
         return rule  # it cannot be encoded either, and there somebody is told
     comment = _shortened(rule.comment, COMMENT_BYTES)
     if comment == rule.comment and all(
