@@ -328,8 +328,9 @@ def test_an_address_leaves_though_its_new_interface_is_not_up(world, reconciler,
     world.create("cali1")
     intend(reconciler, workload(world, 1))
     reconciler.apply()
-    reconciler.set_links({"cali2": 0})
+    world.create("cali2")  # so that the kernel would take the route
     intend(reconciler, workload(world, 1, "cali2"))
+    reconciler.set_links({"cali2": 0})
     outcome = reconciler.apply()
     assert set(outcome.held) == {workload(world, 1).key}
     assert world.all_keys() == set(), "the old workload gets nothing any more"

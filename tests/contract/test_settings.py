@@ -95,6 +95,17 @@ def test_every_life_of_an_interface_gets_its_settings(world, reconciler):
     assert reconciler.apply().held == {}
 
 
+def test_an_interface_that_is_down_is_left_alone(world, reconciler):
+    world.create()
+    reconciler.update({"cali1": (Setting(PROXY_ARP, "1"),)})
+    reconciler.set_links({"cali1": 1})
+    reconciler.set_links({"cali1": 0})
+    assert set(reconciler.apply().held) == {"cali1"}
+    assert world.table.read(PROXY_ARP) == "0"
+    reconciler.set_links({"cali1": 2})
+    assert reconciler.apply().applied == 1
+
+
 def test_what_is_not_required_may_be_missing(world, reconciler):
     world.create()
     settings = (Setting(ODD, "1", is_required=False), Setting(PROXY_ARP, "1"))

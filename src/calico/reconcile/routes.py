@@ -79,24 +79,18 @@ def plan(intended: Routes, actual: Routes, keys: Iterable[RouteKey]) -> Plan:
     deletions: list[Change] = []
     departed: list[Route] = []
     replacements: list[Change] = []
-    for key in sorted(keys):
+    for key in sorted(set(keys)):
         new, old = intended.get(key), actual.get(key)
         if new == old:
             continue
-        if old is not None and (new is None or _must_go_first(old, new)):
+        moves = old is not None and _changes_hands(old, new)
+        if old is not None and (new is None or moves):
             deletions.append(Delete(old))
-        if old is not None and _changes_hands(old, new):
+        if old is not None and moves:
             departed.append(old)
         if new is not None:
             replacements.append(Replace(new))
     return Plan(deletions, departed, replacements)
-
-
-def _must_go_first(old: Route, new: Route) -> bool:
-    """Tell whether replacing would not do: an address moves, or IPv6 would keep both routes."""
-    if _changes_hands(old, new):
-        return True
-    return ":" in old.destination and bool(old.gateway) != bool(new.gateway)
 
 
 def _changes_hands(old: Route, new: Route | None) -> bool:
@@ -188,7 +182,6 @@ class RouteReconciler:
         if actual is None:
             actual = dict(self._table.read_back())
             self._due = dict.fromkeys((*self._due, *self._intended, *actual))
-            self._spared.clear()
         self._recall_spared()
         batch = list(islice(self._due, at_most))
         self._due = dict.fromkeys(islice(self._due, at_most, None))
