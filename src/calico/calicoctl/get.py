@@ -53,7 +53,7 @@ def get(resources: Resources, arguments: argparse.Namespace, wanted: list[Resour
     text = _render(resources, arguments, found) if found else ""
     if errors:
         print(text, end="")
-        raise CommandError("\n".join([*errors[:-1], f"failed to get resources: {errors[-1]}"]))
+        raise CommandError("\n".join(errors))
     return text
 
 
@@ -92,7 +92,7 @@ def _render(resources: Resources, arguments: argparse.Namespace, found: Sequence
     if form in {"yaml", "yml"}:
         return render_yaml([_whole(answer) for answer in found])
     if form == "json":
-        return render_json([_whole(answer) for answer in found]) + "\n"
+        return render_json([_whole(answer) for answer in found])
     if form == "name":
         names = [
             f"{KINDS[answer.kind].plural}/{document['metadata']['name']}"

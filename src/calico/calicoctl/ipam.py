@@ -4,7 +4,7 @@ Source: shared/spec calicoctl 7b.5.
 """
 
 import argparse
-from ipaddress import ip_address, ip_network
+from ipaddress import ip_address
 
 from calico.calicoctl.errors import CommandError
 from calico.calicoctl.output import render_box
@@ -58,8 +58,7 @@ def show_pools(store: Datastore, *, with_blocks: bool) -> str:
         if pool.name != garbage.ORPHANS:  # they have no row of a pool
             rows.append(_row("IP Pool", pool))
         if with_blocks:
-            ordered = sorted(pool.blocks, key=lambda use: ip_network(use.cidr))
-            rows += [_row("Block", use) for use in ordered]
+            rows += [_row("Block", use) for use in pool.blocks]
     return render_box(HEADINGS, rows, right=2)
 
 

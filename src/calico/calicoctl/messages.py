@@ -38,7 +38,7 @@ def success(outcome: Outcome) -> str:
         return f"Successfully {past} {outcome.done} {outcome.kind}resource(s)\n"
     if past != "deleted" and outcome.done:
         return (
-            f"Partial success: {past} {outcome.done} out of {outcome.total} {outcome.kind}"
+            f"Partial success: {past} the first {outcome.done} out of {outcome.total} {outcome.kind}"
             "resources:\n"
         )
     return ""
