@@ -136,6 +136,10 @@ class Links:
             raise
         return parse_link(answers[0].body)
 
+    def create(self, kind: str, name: str) -> None:
+        """Create a link of a kind that needs no parameters, down. Raises KernelError."""
+        self._create(kind, name, b"", b"")
+
     def create_veth(
         self, name: str, peer: Peer, mtu_bytes: int = 0, mac: str = "", *, up: bool = False
     ) -> None:
