@@ -28,6 +28,7 @@ from calico.lab.place import Place, write_record
 from calico.lab.pods import add_pod, responder_words
 from calico.lab.processes import Remembered, start, start_holder, start_time
 from calico.lab.records import write_namespaces
+from calico.lab.runtime import PATH
 from calico.lab.shape import Station, Topology
 from calico.lab.topology import LabError, read_file
 
@@ -49,7 +50,7 @@ def check_machine() -> None:
     """Refuse early what would fail half-way. Raises LabError."""
     if os.geteuid() != 0:
         raise LabError("a lab is made of network namespaces, and only root may make them: use sudo")
-    missing = [tool for tool in TOOLS if shutil.which(tool, path=nodes.PATH) is None]
+    missing = [tool for tool in TOOLS if shutil.which(tool, path=PATH) is None]
     if missing:
         raise LabError(f"not installed: {', '.join(missing)}: scripts/setup.sh installs them")
 
@@ -146,7 +147,7 @@ def _groups(topology: Topology) -> dict[str, list[str]]:
 def calicoctl(cluster: Cluster, *words: str, stdin: str = "") -> str:
     """Run calicoctl against the lab's etcd, from a station that reaches it."""
     environment = {
-        "PATH": nodes.PATH,
+        "PATH": PATH,
         "DATASTORE_TYPE": "etcdv3",
         "ETCD_ENDPOINTS": cluster.description.config.etcd_endpoint,
     }

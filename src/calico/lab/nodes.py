@@ -6,7 +6,6 @@
 Default paths are each node's own (see holder.py), so nothing needs to be told where files are.
 """
 
-import socket
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,13 +14,11 @@ from calico.cni.install import install
 from calico.lab.config import Config
 from calico.lab.fabric import entering, keeper, plug
 from calico.lab.place import Place, write_record
-from calico.lab.pods import CONFIGURATIONS
 from calico.lab.processes import recall, start, start_holder, wait_until
+from calico.lab.runtime import CONFIGURATIONS, PATH, is_ready
 from calico.lab.shape import Segment, Station
 from calico.lab.topology import LabError
 
-PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
-CNI_SOCKET = "run/calico/cni.sock"
 BIRD_SOCKET = "/run/calico/bird.ctl"
 READY_SECONDS = 20.0
 CONFLIST = "10-calico.conflist"
@@ -75,25 +72,15 @@ def _installed_environment(place: Place) -> dict[str, str]:
 
 
 def wait_until_node_ready(place: Place, node: str) -> None:
-    """Wait until pods can be added. Raises LabError with the end of the log."""
-    path = Path(f"/proc/{keeper(place, node)}/root", CNI_SOCKET)
+    """Wait until pods can be added (CNI STATUS). Raises LabError with the end of the log."""
 
     def ready_or_dead() -> bool:
-        return _answers(path) or recall(place, role(node)) is None
+        return is_ready(place, node) or recall(place, role(node)) is None
 
-    if not wait_until(ready_or_dead, READY_SECONDS) or recall(place, role(node)) is None:
+    if not wait_until(ready_or_dead, READY_SECONDS, 0.05) or recall(place, role(node)) is None:
         log = place.logs / f"{role(node)}.log"
-        last = "\n".join(log.read_text().splitlines()[-12:])
+        last = "\n".join(log.read_text(errors="replace").splitlines()[-12:])
         raise LabError(f"calico-node on {node} is not ready; {log} ends with:\n{last}")
-
-
-def _answers(path: Path) -> bool:
-    with socket.socket(socket.AF_UNIX) as one:
-        try:
-            one.connect(str(path))
-        except OSError:
-            return False
-        return True
 
 
 def write_conflist(place: Place, node: str, config: Config) -> None:

@@ -3,15 +3,12 @@
     add_pod     ip netns add --> each plugin of the conflist: ADD --> the responder
     delete_pod  the responder ends --> each plugin, last first: DEL --> ip netns delete
 
-The network configuration is the node's own /etc/cni/net.d/*.conflist. Labels go into it as
-args.cni.labels, since there is no Kubernetes here to ask. What ADD answered is remembered: DEL
-and CHECK are given it, and the addresses stand in it.
-
-A pod is remembered before its ADD, so one that was half-made can be deleted.
+What ADD answered is remembered: DEL is given it, and the addresses stand in it. A pod is
+remembered before its ADD; if that fails the pod is taken away again, as a runtime does.
 """
 
-import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -20,18 +17,16 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from calico.core.analysis.matrix import Party, Port
-from calico.kernel.run import ProgramFailed, run
-from calico.lab import responder
+from calico.kernel.run import run
+from calico.lab import responder, runtime
 from calico.lab.fabric import entering, keeper
-from calico.lab.place import Place, read_record, read_records, write_record
+from calico.lab.place import Place, read_records, write_record
 from calico.lab.processes import PYTHON, recall, start, stop
+from calico.lab.runtime import PluginFailed, Sandbox
 from calico.lab.shape import Pod
 from calico.lab.topology import LabError
 
-CNI_PATH = "/opt/cni/bin:/usr/lib/cni"
-CONFIGURATIONS = Path("etc/cni/net.d")
 SERVICE_ACCOUNT = "default"
-ADD_SECONDS = 60.0
 
 
 class PodRecord(Struct, frozen=True):
@@ -49,6 +44,11 @@ class PodRecord(Struct, frozen=True):
         return f"{self.pod.namespace}_{self.pod.name}"
 
     @property
+    def sandbox(self) -> Sandbox:
+        """The pod, as a runtime names it."""
+        return Sandbox(self.pod, self.container_id, self.namespace)
+
+    @property
     def party(self) -> Party:
         """The pod, as questions name it."""
         return Party(self.pod.full_name, self.pod.node, self.addresses)
@@ -62,11 +62,16 @@ def add_pod(place: Place, pod: Pod) -> PodRecord:
     inside = entering(place, pod.node)
     run((*inside, "sh", "-c", 'ip netns add "$0" && ip -n "$0" link set lo up', record.namespace))
     write_record(_file(place, pod), record)
-    result = _call_plugins(place, record, "ADD")
+    try:
+        result = runtime.add(place, record.sandbox)
+    except PluginFailed:
+        with suppress(PluginFailed):  # then it stays, half-made, for delete_pod to try again
+            delete_pod(place, record)
+        raise
     record = replace(
         record,
-        addresses=tuple(item["address"].partition("/")[0] for item in result.get("ips", ())),
-        interface=_host_interface(result),
+        addresses=runtime.addresses(result),
+        interface=runtime.host_interface(result),
         result=result,
     )
     write_record(_file(place, pod), record)
@@ -81,16 +86,10 @@ def responder_words(name: str, ports: Iterable[Port]) -> tuple[str, ...]:
     return ("unshare", "-u", *PYTHON, responder.__file__, name, *answered)
 
 
-def _host_interface(result: Mapping[str, Any]) -> str:
-    """Name the node's end: it comes first in a result."""
-    interfaces: Sequence[Mapping[str, str]] = result.get("interfaces", ())
-    return interfaces[0]["name"] if interfaces else ""
-
-
 def delete_pod(place: Place, record: PodRecord) -> None:
     """Delete a pod and all it had. Raises LabError with what the plugin said."""
     stop(place, _role(record.pod))
-    _call_plugins(place, record, "DEL")
+    runtime.delete(place, record.sandbox, record.result)
     if namespace_path(place, record).exists():
         run((*entering(place, record.pod.node), "ip", "netns", "delete", record.namespace))
     _file(place, record.pod).unlink()
@@ -98,7 +97,7 @@ def delete_pod(place: Place, record: PodRecord) -> None:
 
 def forget_sandbox(place: Place, record: PodRecord) -> None:
     """Clean up after a pod whose node went down with it; its namespace is gone already."""
-    _call_plugins(place, record, "DEL")
+    runtime.delete(place, record.sandbox, record.result)
     _file(place, record.pod).unlink()
 
 
@@ -143,87 +142,3 @@ def _role(pod: Pod) -> str:
 
 def _file(place: Place, pod: Pod) -> Path:
     return place.pods / f"{pod.namespace}_{pod.name}"
-
-
-def _conflist(place: Place, node: str) -> Mapping[str, Any]:
-    """Read what a runtime would: the first file by name."""
-    folder = place.stations / node / CONFIGURATIONS
-    files = sorted(folder.glob("*.conflist"))
-    if not files:
-        raise LabError(f"{node} has no CNI configuration (no *.conflist in {folder})")
-    found = read_record(files[0], dict)
-    return found or {}
-
-
-def _call_plugins(place: Place, record: PodRecord, command: str) -> dict[str, Any]:
-    conflist = _conflist(place, record.pod.node)
-    plugins: Sequence[Mapping[str, Any]] = conflist["plugins"]
-    result: dict[str, Any] = dict(record.result)
-    for plugin in plugins if command == "ADD" else reversed(plugins):
-        asked = _plugin_configuration(conflist, plugin, record.pod)
-        if result:
-            asked["prevResult"] = result
-        answer = _call_plugin(place, record, command, asked)
-        result = answer if command == "ADD" else result
-    return result
-
-
-def _plugin_configuration(
-    conflist: Mapping[str, Any], plugin: Mapping[str, Any], pod: Pod
-) -> dict[str, Any]:
-    """Make one plugin's configuration of the list's, as the CNI specification says."""
-    labels = [{"key": key, "value": value} for key, value in pod.labels.items()]
-    told: dict[str, Any] = {"labels": labels}
-    if pod.wishes:
-        told["ips"] = list(pod.wishes)
-    return {
-        "cniVersion": conflist["cniVersion"],
-        "name": conflist["name"],
-        **{key: value for key, value in plugin.items() if key != "capabilities"},
-        "args": {"cni": told},
-    }
-
-
-def _call_plugin(
-    place: Place, record: PodRecord, command: str, asked: Mapping[str, Any]
-) -> dict[str, Any]:
-    pod = record.pod
-    environment = {
-        "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
-        "CNI_COMMAND": command,
-        "CNI_CONTAINERID": record.container_id,
-        "CNI_NETNS": f"/run/netns/{record.namespace}",
-        "CNI_IFNAME": "eth0",
-        "CNI_PATH": CNI_PATH,
-        "CNI_ARGS": f"IgnoreUnknown=1;K8S_POD_NAMESPACE={pod.namespace};K8S_POD_NAME={pod.name};"
-        f"K8S_POD_INFRA_CONTAINER_ID={record.container_id}",
-    }
-    program = _find_plugin(place, pod.node, str(asked["type"]))
-    try:
-        printed = run(
-            (*entering(place, pod.node), program),
-            stdin=json.dumps(asked),
-            deadline_seconds=ADD_SECONDS,
-            environment=environment,
-        )
-    except ProgramFailed as error:
-        raise LabError(f"CNI {command} of {pod.full_name} on {pod.node}: {_said(error)}") from error
-    answer: dict[str, Any] = json.loads(printed) if printed.strip() else {}
-    return answer
-
-
-def _find_plugin(place: Place, node: str, name: str) -> str:
-    root = Path(f"/proc/{keeper(place, node)}/root")
-    for folder in CNI_PATH.split(":"):
-        if (root / folder.lstrip("/") / name).exists():
-            return f"{folder}/{name}"
-    raise LabError(f"{node} has no CNI plugin called {name!r} in {CNI_PATH}")
-
-
-def _said(error: ProgramFailed) -> str:
-    """Take the message out of a plugin's answer."""
-    try:
-        answer = json.loads(error.out)
-        return f"{answer['msg']} {answer.get('details', '')} (code {answer['code']})"
-    except (ValueError, KeyError, TypeError):
-        return str(error)
