@@ -79,6 +79,13 @@ def _add_questions(add: Add) -> None:
     probe.add_argument("port", nargs="?", default="icmp", help="icmp (default), tcp/80, udp/53 ...")
     matrix = add("matrix", "Measure who reaches whom, and compare it with what policy says.")
     matrix.add_argument("--outside", action="store_true", help="ask nodes and outside hosts too")
+    matrix.add_argument(
+        "--settle",
+        type=float,
+        default=10.0,
+        metavar="SECONDS",
+        help="how long to ask again where the two differ (default %(default)g)",
+    )
     _output(matrix)
 
 

@@ -195,7 +195,7 @@ def _print_answer(matrix: Matrix, question: Question) -> None:
 def matrix(arguments: argparse.Namespace) -> int:
     """Measure and compute everything."""
     cluster = _open(arguments)
-    found = cluster.matrix(outside=arguments.outside)
+    found = cluster.matrix(outside=arguments.outside, settle_seconds=arguments.settle)
     if arguments.output == "json":
         print(show.matrix_json(found))
     else:
