@@ -21,6 +21,17 @@ class Clock:
         return self.seconds
 
 
+class Forgotten(list):
+    """The addresses whose connections were forgotten; `seen` are the routes at that time."""
+
+    def __init__(self, world):
+        self.world, self.seen = world, None
+
+    def __call__(self, addresses):
+        self.extend(addresses)
+        self.seen = self.world.all_keys()
+
+
 class FakeWorld:
     """What tests do to the kernel besides our own writes."""
 
@@ -127,13 +138,13 @@ def clock():
 
 
 @pytest.fixture
-def forgotten():
-    return []
+def forgotten(world):
+    return Forgotten(world)
 
 
 @pytest.fixture
 def reconciler(world, clock, forgotten):
-    return RouteReconciler(world.table, clock, forgotten.extend)
+    return RouteReconciler(world.table, clock, forgotten)
 
 
 def address(world, number):
@@ -297,22 +308,51 @@ def test_routes_come_back_with_their_interface(world, reconciler):
     assert settled(reconciler)
 
 
-def test_an_address_that_moves_loses_its_connections(world, reconciler, forgotten):
+def plain(world, number):
+    return address(world, number).partition("/")[0]
+
+
+def test_an_address_that_moves_loses_its_connections_first(world, reconciler, forgotten, clock):
     world.create("cali1")
     world.create("cali2")
-    intend(reconciler, workload(world, 1), workload(world, 2), workload(world, 3))
+    intend(reconciler, workload(world, 1), workload(world, 2))
     reconciler.apply()
     assert forgotten == []
     intend(reconciler, workload(world, 1, "cali2"))
-    reconciler.update({workload(world, 3).key: None})
     reconciler.apply()
-    expected = {address(world, n).partition("/")[0] for n in (1, 3)}
-    assert set(forgotten) == expected
-    assert len(forgotten) == 2
+    assert forgotten == [plain(world, 1)]
+    assert forgotten.seen == {workload(world, 2).key}, "the old route gone, no new one"
+    assert world.all_keys() == {workload(world, n).key for n in (1, 2)}
+    clock.seconds += 60
     assert settled(reconciler)
+    assert len(forgotten) == 1
 
 
-def test_blocks_and_remote_routes_have_no_connections(world, reconciler, forgotten):
+def test_an_address_that_leaves_loses_its_connections_when_there_is_time(
+    world, reconciler, forgotten, clock
+):
+    world.create("cali1")
+    world.create("cali2")
+    intend(reconciler, *(workload(world, n) for n in (1, 2, 3)))
+    reconciler.apply()
+    reconciler.update({workload(world, n).key: None for n in (1, 2)})
+    assert reconciler.apply().applied == 2
+    assert reconciler.apply().applied == 0
+    assert forgotten == [], "not at once"
+    intend(reconciler, workload(world, 2, "cali2"))
+    reconciler.apply()
+    assert forgotten == [plain(world, 2)], "before somebody else gets it"
+    clock.seconds += 1
+    intend(reconciler, workload(world, 3, "cali2"))
+    reconciler.apply()
+    assert forgotten == [plain(world, 2), plain(world, 3)], "there was something to do"
+    reconciler.apply()
+    assert forgotten[2:] == [plain(world, 1)]
+    reconciler.apply()
+    assert len(forgotten) == 3
+
+
+def test_blocks_and_remote_routes_have_no_connections(world, reconciler, forgotten, clock):
     world.create("eth0")
     world.create("eth1")
     intend(reconciler, remote(world, 1), blackhole(world, 1))
@@ -320,8 +360,10 @@ def test_blocks_and_remote_routes_have_no_connections(world, reconciler, forgott
     intend(reconciler, remote(world, 1, "eth1"))
     reconciler.update({blackhole(world, 1).key: None})
     assert reconciler.apply().failures == {}
-    assert forgotten == []
     assert settled(reconciler)
+    clock.seconds += 60
+    reconciler.apply()
+    assert forgotten == []
 
 
 def test_an_address_leaves_though_its_new_interface_is_not_up(world, reconciler, forgotten):
@@ -334,10 +376,13 @@ def test_an_address_leaves_though_its_new_interface_is_not_up(world, reconciler,
     outcome = reconciler.apply()
     assert set(outcome.held) == {workload(world, 1).key}
     assert world.all_keys() == set(), "the old workload gets nothing any more"
-    assert forgotten == [address(world, 1).partition("/")[0]]
+    assert forgotten == []
+    reconciler.set_links({"cali2": 1})
+    assert reconciler.apply().applied == 1
+    assert forgotten == [plain(world, 1)]
 
 
-def test_the_route_of_the_original_plugin_is_replaced_by_ours(world, reconciler, forgotten):
+def test_the_route_of_the_original_plugin_is_replaced_by_ours(world, reconciler, forgotten, clock):
     if world.family == "ipv6":
         pytest.skip("IPv6 makes metric 1024 of 0, so that route is ours at once")
     world.create("cali1")
@@ -345,8 +390,10 @@ def test_the_route_of_the_original_plugin_is_replaced_by_ours(world, reconciler,
     intend(reconciler, workload(world, 1))
     assert reconciler.apply().failures == {}
     assert world.all_keys() == {workload(world, 1).key}
-    assert forgotten == [], "the address has not moved"
     assert settled(reconciler)
+    clock.seconds += 60
+    reconciler.apply()
+    assert forgotten == [], "the address has not moved"
 
 
 def test_a_deletion_under_metric_0_never_costs_another_route(world, reconciler):

@@ -1,23 +1,27 @@
 """Connections that the kernel tracks: list them, delete those of an address.
 
-    delete(addresses) --dump, filtered by the kernel--> entries --one batch of deletions--> kernel
+    delete(addresses) --dump--> entries of these addresses --one batch of deletions--> kernel
 
 An entry belongs to an address if the address sent its first packet (original source) or answered
 it (reply source); other fields of an entry of a workload here cannot hold the address alone.
 
-For a few addresses the kernel is asked for each, twice; for many, for everything once. Kernels
-before 5.8 ignore the filter and answer with everything, so what comes is looked at again here.
+Every dump costs the kernel a walk through all buckets of its table, 25 ms for the usual 262,144,
+before anything is found. It can filter, but by one address in one field. So for few connections
+all are dumped and sorted out here, in one walk; for many, the kernel is asked for each address,
+twice. Kernels before 5.8 ignore the filter, so what comes is looked at again here anyway.
 
 Source: linux/netfilter/nfnetlink_conntrack.h; felix/conntrack/conntrack.go for which fields.
 """
 
 import errno
+import re
 import socket
 import struct
 from collections.abc import Collection, Iterator
 
 from msgspec import Struct
 
+from calico.kernel import sysctl
 from calico.kernel.netlink import (
     NETLINK_NETFILTER,
     KernelError,
@@ -33,8 +37,9 @@ _TUPLE_IP, _TUPLE_PROTOCOL = 1, 2
 _SOURCE: dict[int, int] = {socket.AF_INET: 1, socket.AF_INET6: 3}
 _DESTINATION: dict[int, int] = {socket.AF_INET: 2, socket.AF_INET6: 4}
 _PROTOCOL_NUMBER, _SOURCE_PORT, _DESTINATION_PORT = 1, 2, 3
+_ANYTHING = re.compile(b"")
 _FLAG_IP_SOURCE = struct.pack("=I", 1)
-_MANY = 16  # from here on one dump of everything is cheaper than two for each address
+_DUMPED_IN_A_WALK = 3_000  # connections that we read in the time of one walk
 
 
 class Connection(Struct, frozen=True):
@@ -64,17 +69,19 @@ class KernelConnections:
 
     def delete(self, addresses: Collection[str]) -> int:
         """Delete the connections of these addresses; return how many. Raises KernelError."""
+        if not (count := _count()):
+            return 0
         deleted = 0
         for family, colon in ((socket.AF_INET, False), (socket.AF_INET6, True)):
             packed = {socket.inet_pton(family, a) for a in addresses if (":" in a) == colon}
             if packed:
-                deleted += self._delete(family, packed)
+                deleted += self._delete(family, packed, count)
         return deleted
 
-    def _delete(self, family: int, packed: set[bytes]) -> int:
+    def _delete(self, family: int, packed: set[bytes], count: int) -> int:
         source = _SOURCE[family]
         requests = {}
-        for found in self._candidates(family, packed):
+        for found in self._candidates(family, packed, count):
             senders = {_addresses(found[kind]).get(source) for kind in (_ORIGINAL, _REPLY)}
             if senders & packed:
                 body = _header(family) + nested(_ORIGINAL, found[_ORIGINAL])
@@ -87,9 +94,13 @@ class KernelConnections:
                 raise refusal
         return len(requests) - len(refused)
 
-    def _candidates(self, family: int, packed: set[bytes]) -> Iterator[dict[int, bytes]]:
-        if len(packed) >= _MANY:
-            yield from self._dump(family, b"")
+    def _candidates(
+        self, family: int, packed: set[bytes], count: int
+    ) -> Iterator[dict[int, bytes]]:
+        """Find entries with these addresses in them, and maybe others."""
+        walks = 2 * len(packed)
+        if count < (walks - 1) * _DUMPED_IN_A_WALK:
+            yield from self._dump(family, b"", re.compile(b"|".join(map(re.escape, packed))))
             return
         for address in sorted(packed):
             addresses = nested(_TUPLE_IP, attribute(_SOURCE[family], address))
@@ -97,7 +108,9 @@ class KernelConnections:
                 asked = nested(_FILTER, attribute(flags, _FLAG_IP_SOURCE))
                 yield from self._dump(family, nested(kind, addresses) + asked)
 
-    def _dump(self, family: int, asked: bytes) -> Iterator[dict[int, bytes]]:
+    def _dump(
+        self, family: int, asked: bytes, holding: "re.Pattern[bytes]" = _ANYTHING
+    ) -> Iterator[dict[int, bytes]]:
         try:
             answers = self._socket.dump("list connections", _GET, _header(family) + asked)
         except KernelError as error:
@@ -106,8 +119,16 @@ class KernelConnections:
                 return
             raise
         for answer in answers:
-            if answer.body[0] == family:
+            if answer.body[0] == family and holding.search(answer.body):
                 yield attributes(answer.body, 4)
+
+
+def _count() -> int:
+    """Return how many connections there are; of both families, in this namespace."""
+    try:
+        return int(sysctl.read("net/netfilter/nf_conntrack_count"))
+    except KernelError:
+        return _DUMPED_IN_A_WALK  # not told: some
 
 
 def _header(family: int) -> bytes:

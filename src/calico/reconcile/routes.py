@@ -1,8 +1,8 @@
 """Keep one kernel routing table equal to the routes we intend.
 
     intended (from core) --+
-    links, up or not ------+--> plan --> deletions -> forget connections -> replacements
-    actual (read back)  ---+    pure           `---- RouteTable.apply ----'
+    links, up or not ------+--> plan --> deletions -> (forget connections) -> replacements
+    actual (read back)  ---+    pure           `----- RouteTable.apply -----'
     drift (notified) ------'
 
 Cost: what changed since the last `apply`, never the size of the table, save after a read-back.
@@ -16,6 +16,9 @@ A route to an interface that is not up is held back, and written when a notifica
 What is known of an interface is a number, its life: 0 while it is down or missing, another one
 each time it came up, since the kernel drops the routes of an interface that goes down.
 
+The connections of an address that leaves a workload are forgotten before anybody else gets the
+address, and otherwise once there is nothing better to do: the kernel needs 25 ms to look for them.
+
 Failure: one bad route never holds up the others. What failed is reported by key and left until
 its intent changes or the table is read back; the loop queues that resync with backoff.
 
@@ -24,21 +27,26 @@ Source: felix spec 6.8; the header of felix/routetable/route_table.go for what g
 
 from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
 from itertools import islice
-from typing import NamedTuple, Protocol, TypeAlias, TypeVar
-
-from msgspec.structs import replace
+from typing import Protocol, TypeVar
 
 from calico.core.intent.keys import RouteKey
-from calico.core.intent.routes import Change, Delete, Replace, Route
+from calico.core.intent.routes import Change, Replace, Route
 from calico.kernel.routes import INTERFACE_NOT_UP
 from calico.reconcile.outcome import Outcome
+from calico.reconcile.route_plan import (
+    IPV6_DEFAULT_METRIC,
+    Plan,
+    Routes,
+    address_of,
+    as_read_back,
+    plan,
+)
 
-Routes: TypeAlias = Mapping[RouteKey, Route]
 Member = TypeVar("Member")
 
 GRACE_SECONDS = 10.0
+QUIET_SECONDS = 1.0  # departed addresses are collected for so long
 LONG_AGO = -GRACE_SECONDS
-IPV6_DEFAULT_METRIC = 1024  # what the kernel makes of 0
 
 
 class RouteTable(Protocol):
@@ -51,57 +59,6 @@ class RouteTable(Protocol):
     def apply(self, changes: Sequence[Change]) -> Mapping[RouteKey, str]:
         """Attempt every change, in order; return {key: reason} of those that failed."""
         ...
-
-
-class Plan(NamedTuple):
-    """What to do, in this order: delete, forget the connections of `departed`, replace."""
-
-    deletions: list[Change]
-    departed: list[Route]  # as they were
-    replacements: list[Change]
-
-
-def as_read_back(route: Route) -> Route:
-    """Say the same in the kernel's words: IPv6 knows neither metric 0 nor scopes."""
-    if ":" not in route.destination:
-        return route
-    metric = route.metric or IPV6_DEFAULT_METRIC
-    if metric == route.metric and route.scope == "universe":
-        return route
-    return replace(route, metric=metric, scope="universe")
-
-
-def plan(intended: Routes, actual: Routes, keys: Iterable[RouteKey]) -> Plan:
-    """List the fewest changes that make `actual` equal `intended` at these keys.
-
-    Routes that are already right are left alone, so a resync never disturbs traffic.
-    """
-    deletions: list[Change] = []
-    departed: list[Route] = []
-    replacements: list[Change] = []
-    for key in sorted(set(keys)):
-        new, old = intended.get(key), actual.get(key)
-        if new == old:
-            continue
-        moves = old is not None and _changes_hands(old, new)
-        if old is not None and (new is None or moves):
-            deletions.append(Delete(old))
-        if old is not None and moves:
-            departed.append(old)
-        if new is not None:
-            replacements.append(Replace(new))
-    return Plan(deletions, departed, replacements)
-
-
-def _changes_hands(old: Route, new: Route | None) -> bool:
-    """Tell whether one address leaves the workload here, or comes from elsewhere to one here."""
-    single = "/128" if ":" in old.destination else "/32"
-    if old.kind != "unicast" or not old.destination.endswith(single):
-        return False
-    if new is None:
-        return not old.gateway
-    is_remote = bool(old.gateway) and bool(new.gateway)
-    return old.interface != new.interface and not is_remote
 
 
 def _forget_nothing(addresses: Collection[str]) -> None:
@@ -129,6 +86,7 @@ class RouteReconciler:
         self._actual: dict[RouteKey, Route] | None = None  # None: unknown, read it back
         self._due: dict[RouteKey, None] = {}  # where the two may differ, oldest first
         self._spared: dict[RouteKey, tuple[str, float]] = {}  # interface, left until when
+        self._departed: dict[str, float] = {}  # address -> when; its connections are still there
         self._failed: dict[Hashable, str] = {}
         self._held: dict[Hashable, str] = {}
 
@@ -188,6 +146,8 @@ class RouteReconciler:
         for key in batch:
             self._failed.pop(key, None)
             self._held.pop(key, None)
+        if not batch:
+            self._forget_departed()
         wanted = {key: self._intended[key] for key in batch if self._is_possible(key)}
         planned = plan(wanted, actual, [key for key in batch if not self._is_spared(key, actual)])
         applied = self._carry_out(planned, actual)
@@ -202,8 +162,9 @@ class RouteReconciler:
             actual.pop(change.route.key, None)
         if planned.deletions:
             refused.update(self._table.apply(planned.deletions))
-        if departed := [r.destination.partition("/")[0] for r in planned.departed if self._left(r)]:
-            self._forget(departed)
+        departed = (address_of(route) for route in planned.departed if self._left(route))
+        self._departed |= dict.fromkeys(departed, self._now())
+        self._forget_before(replacements)
         if replacements:
             refused.update(self._table.apply(replacements))
         for change in replacements:
@@ -213,6 +174,22 @@ class RouteReconciler:
             (self._held if reason == INTERFACE_NOT_UP else self._failed)[key] = reason
         changed = {change.route.key for change in (*planned.deletions, *replacements)}
         return len(changed) - len(refused)
+
+    def _forget_before(self, replacements: Iterable[Change]) -> None:
+        """Forget the connections of departed addresses that somebody gets now."""
+        if not self._departed:
+            return
+        coming = {address_of(change.route) for change in replacements}
+        if returning := [address for address in self._departed if address in coming]:
+            self._forget(returning)
+            for address in returning:
+                del self._departed[address]
+
+    def _forget_departed(self) -> None:
+        """Forget the connections of all departed addresses, in a quiet moment."""
+        if self._departed and self._now() >= min(self._departed.values()) + QUIET_SECONDS:
+            self._forget(list(self._departed))
+            self._departed.clear()
 
     def _is_possible(self, key: RouteKey) -> bool:
         """Tell whether a route is intended, and hold it back if its interface is not up."""

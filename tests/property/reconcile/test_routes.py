@@ -12,7 +12,8 @@ from calico.core.intent.routes import Delete, Replace, Route
 from calico.kernel.fake import FakeNeighbourTable, FakeRouteTable
 from calico.kernel.routes import Ownership
 from calico.reconcile.neighbours import NeighbourReconciler
-from calico.reconcile.routes import RouteReconciler, plan
+from calico.reconcile.route_plan import plan
+from calico.reconcile.routes import RouteReconciler
 
 INTERFACES = ["cali1", "cali2", "eth0"]
 interfaces = st.sampled_from(INTERFACES)

@@ -7,7 +7,7 @@ from calico.core.intent.interfaces import NeighbourKey, Setting
 from calico.core.intent.keys import EndpointKey
 from calico.core.intent.routes import Route
 from calico.core.render.interfaces import InterfaceSettings, interface_intent
-from calico.reconcile.routes import as_read_back
+from calico.reconcile.route_plan import as_read_back
 
 A, B = (EndpointKey("k8s", f"ns/{name}", "eth0") for name in "ab")
 ENDPOINT = WorkloadEndpoint(
