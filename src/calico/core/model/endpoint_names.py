@@ -62,7 +62,7 @@ def escape(part: str) -> str:
 
 def parse_endpoint_name(name: str) -> EndpointName:
     """Return the parts of a name. Raises ValueError."""
-    parts, start, position = [], 0, 1
+    parts, start, position = [], 0, 0
     while position < len(name):
         if name[position] != "-":
             position += 1
@@ -70,8 +70,7 @@ def parse_endpoint_name(name: str) -> EndpointName:
             position += 2
         else:
             parts.append(name[start:position])
-            start = position + 1
-            position = start + 1
+            start = position = position + 1
     parts.append(name[start:])
     if len(parts) != len(EndpointName._fields) or not all(parts):
         raise ValueError(f"'{name}' does not have the four parts of an endpoint's name")

@@ -88,6 +88,7 @@ RIGHT = [
     ("network set", document("NetworkSet", {"nets": ["10.0.0.1", "10.0.0.1/8", "fd00::/8"]})),
     ("global network set", document("GlobalNetworkSet", {"nets": ["0.0.0.0/0"]})),
     ("labels", document("GlobalNetworkSet", {}, labels={"a.b/C_d": "E.f-1", "x": ""})),
+    ("annotations of the most bytes", document("Profile", {}, annotations={"a": "b" * 262143})),
     ("pool", pool()),
     ("pool for tunnels alone", pool(allowedUses=["Tunnel"], vxlanMode="CrossSubnet")),
     ("pool of one block", document("IPPool", {"cidr": "10.0.0.0/26"})),

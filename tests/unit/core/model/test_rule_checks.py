@@ -242,3 +242,47 @@ def test_a_stored_rule_that_cannot_be_obeyed(rule, path):
 def test_a_stored_rule_of_bad_form_is_obeyed(rule):
     assert check_stored(read(policy(rule))) == ()
     assert check(read(policy(rule)))
+
+
+def test_every_net_of_the_wrong_family_is_named():
+    nets = ["10.0.0.0/8", "fd00::/8", "10.1.0.0/16", "fd01::/16"]
+    found = check(read(policy({"source": {"nets": nets}})))
+    assert [problem.value for problem in found] == ["fd00::/8", "fd01::/16"]
+
+
+@pytest.mark.parametrize("kind", ["Profile", "NetworkPolicy", "StagedGlobalNetworkPolicy"])
+def test_rules_of_every_kind_are_looked_at_when_read(kind):
+    document = policy({"source": {"nets": ["x"]}}, "egress", kind=kind)
+    del document["spec"]["types"], document["spec"]["tier"]
+    assert [problem.field for problem in check_stored(read(document))] == [
+        "spec.egress[0].source.nets[0]"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("kind", "spec", "path"),
+    [
+        ("IPPool", {"cidr": "x"}, "spec.cidr"),
+        ("IPPool", {}, "spec.cidr"),
+        ("NetworkSet", {"nets": ["x"]}, "spec.nets[0]"),
+        ("GlobalNetworkSet", {"nets": ["10.0.0.0/33"]}, "spec.nets[0]"),
+        ("HostEndpoint", {"node": "n"}, "spec.interfaceName"),
+        ("HostEndpoint", {"expectedIPs": ["x"]}, "spec.expectedIPs[0]"),
+        ("WorkloadEndpoint", {"ipNetworks": ["x"], "interfaceName": "a"}, "spec.ipNetworks[0]"),
+        ("WorkloadEndpoint", {}, "spec.interfaceName"),
+        (
+            "WorkloadEndpoint",
+            {"interfaceName": "a", "ports": [{"name": "a", "protocol": "ICMP", "port": 1}]},
+            "spec.ports[0].protocol",
+        ),
+    ],
+)
+def test_a_stored_record_that_cannot_be_obeyed(kind, spec, path):
+    document = {"kind": kind, "metadata": {"name": "x"}, "spec": spec}
+    assert [problem.field for problem in check_stored(read(document))] == [path]
+
+
+def test_a_port_that_nobody_can_name_spoils_no_stored_endpoint():
+    spec = {"interfaceName": "a", "ports": [{"name": "", "protocol": "ICMP", "port": 1}]}
+    document = {"kind": "WorkloadEndpoint", "metadata": {"name": "x"}, "spec": spec}
+    assert check_stored(read(document)) == ()
