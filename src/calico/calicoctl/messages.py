@@ -37,10 +37,8 @@ def success(outcome: Outcome) -> str:
     if not outcome.errors or (past == "deleted" and outcome.done):
         return f"Successfully {past} {outcome.done} {outcome.kind}resource(s)\n"
     if past != "deleted" and outcome.done:
-        return (
-            f"Partial success: {past} the first {outcome.done} out of {outcome.total} {outcome.kind}"
-            "resources:\n"
-        )
+        share = f"the first {outcome.done} out of {outcome.total}"
+        return f"Partial success: {past} {share} {outcome.kind}resources:\n"
     return ""
 
 

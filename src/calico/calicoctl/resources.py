@@ -21,6 +21,7 @@ from calico.calicoctl.errors import CommandError
 from calico.calicoctl.files import Document, FileError, read_path
 from calico.calicoctl.get import get
 from calico.calicoctl.kinds import BY_KIND, kind_named
+from calico.calicoctl.removal import NodeAddresses
 from calico.calicoctl.store import open_resources
 from calico.core.model.checks import check
 from calico.core.model.codec import decode
@@ -31,6 +32,7 @@ from calico.core.model.problem import InvalidResource
 from calico.core.model.registry import KINDS
 from calico.datastore.client import DatastoreError
 from calico.datastore.initialize import ensure_initialized
+from calico.datastore.node_removal import delete_node
 from calico.datastore.resource_errors import AlreadyExists, DoesNotExist
 from calico.datastore.resources import Resources, resource_key
 
@@ -120,8 +122,12 @@ def _operation(store: Resources, arguments: argparse.Namespace) -> Operation:
 
 
 def _delete(store: Resources, key: ResourceKey, resource: Resource | None, *, skips: bool) -> None:
+    version = "" if resource is None else resource.metadata.resource_version
     try:
-        store.delete(key, "" if resource is None else resource.metadata.resource_version)
+        if key.kind == "Node":
+            delete_node(store, key.name, NodeAddresses(store.datastore, key.name), version)
+        else:
+            store.delete(key, version)
     except DoesNotExist:
         if not skips:
             raise

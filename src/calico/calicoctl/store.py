@@ -16,6 +16,7 @@ from calico.datastore.resources import Resources
 from calico.datastore.settings import SettingsError, datastore_settings, open_datastore
 from calico.ipam.affinities import release_pool
 
+DEADLINE_SECONDS = 5.0  # a person waits
 DEFAULT_CONFIG = "/etc/calico/calicoctl.cfg"
 
 
@@ -29,7 +30,7 @@ def open_store(arguments: argparse.Namespace) -> Datastore:
                 "no datastore is configured: set ETCD_ENDPOINTS (or write "
                 f"{DEFAULT_CONFIG}); the kubernetes datastore is not built yet"
             )
-        return open_datastore(settings)
+        return open_datastore(settings, DEADLINE_SECONDS)
     except SettingsError as error:
         raise CommandError(f"Failed to create Calico API client: {error}") from error
 

@@ -209,8 +209,10 @@ def _value(name: str, written: object) -> Scalar:
         raise SettingsError(f"converting '{text}' to type {wanted.__name__}") from error
 
 
-def open_datastore(settings: Settings) -> Datastore:
+def open_datastore(settings: Settings, deadline_seconds: float = 10.0) -> Datastore:
     """Give the client for these settings. Nothing is asked of the datastore yet.
+
+    No call lasts longer than `deadline_seconds`.
 
     Raises SettingsError.
     """
@@ -226,4 +228,4 @@ def open_datastore(settings: Settings) -> Datastore:
     # grpcio takes a tenth of a second to import: only whoever opens a datastore pays it
     from calico.datastore.etcd import EtcdDatastore  # noqa: PLC0415
 
-    return EtcdDatastore(settings)
+    return EtcdDatastore(settings, deadline_seconds)
