@@ -61,6 +61,7 @@ def run(environment: Mapping[str, str]) -> int:
                 store=prepared.datastore,
                 assigner=assigner,
                 gate=prepared.in_force,
+                interface_prefix=watch.merged().config.interface_prefix[0],
                 mtu_file=paths.mtu,
             ),
             paths.cni_socket,

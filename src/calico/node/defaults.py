@@ -7,19 +7,21 @@ Source: shared/spec bgp-confd 5.1, "Default objects".
 """
 
 from collections.abc import Iterator, Mapping
-from ipaddress import ip_network
+from ipaddress import ip_interface, ip_network
 
 from calico.core.model.bgp import BGPConfiguration
 from calico.core.model.duration import Duration
 from calico.core.model.felix_config import FelixConfiguration, FelixConfigurationSpec
 from calico.core.model.metadata import Metadata, Resource
+from calico.core.model.node import Node
 from calico.core.model.pool import IPPool, IPPoolSpec
 from calico.core.model.problem import InvalidResource
 from calico.datastore.resource_errors import AlreadyExists
 from calico.datastore.resources import Resources
 from calico.node.addresses import StartupError
 
-_DEFAULT_IPV4 = "192.168.0.0/16"
+# The first that none of the node's own addresses lies in.
+_DEFAULT_IPV4 = ("192.168.0.0/16", *(f"172.{number}.0.0/16" for number in range(16, 32)))
 _FALSE = {"false", "0", "no", "n", "f"}
 _MODES = {
     "": "Never", "off": "Never", "never": "Never", "always": "Always",
@@ -27,9 +29,10 @@ _MODES = {
 }  # fmt: skip
 
 
-def ensure_defaults(resources: Resources, environment: Mapping[str, str], node_name: str) -> None:
+def ensure_defaults(resources: Resources, environment: Mapping[str, str], node: Node) -> None:
     """Create what is missing. Raises StartupError for a variable that cannot be used."""
-    for resource in (*_pools(resources, environment), *_configurations(node_name)):
+    pools = _pools(resources, environment, node)
+    for resource in (*pools, *_configurations(node.metadata.name)):
         try:
             resources.create(resource)
         except AlreadyExists:
@@ -50,7 +53,18 @@ def _configurations(node_name: str) -> Iterator[Resource]:
     yield BGPConfiguration(metadata=Metadata(name="default"))
 
 
-def _pools(resources: Resources, environment: Mapping[str, str]) -> Iterator[Resource]:
+def _default_cidr(node: Node) -> str:
+    bgp = node.spec.bgp
+    own = [ip_interface(a).ip for a in ((bgp.ipv4_address,) if bgp else ()) if a]
+    for cidr in _DEFAULT_IPV4:
+        if not any(address in ip_network(cidr) for address in own):
+            return cidr
+    raise StartupError(
+        "no default IPv4 pool is free of the node's address; set CALICO_IPV4POOL_CIDR"
+    )
+
+
+def _pools(resources: Resources, environment: Mapping[str, str], node: Node) -> Iterator[Resource]:
     given = {v: environment.get(f"CALICO_IPV{v}POOL_CIDR", "").strip() for v in (4, 6)}
     if environment.get("NO_DEFAULT_POOLS", "").lower() == "true":
         if any(given.values()):
@@ -61,7 +75,7 @@ def _pools(resources: Resources, environment: Mapping[str, str]) -> Iterator[Res
         return
     pools = [pool for pool in resources.list("IPPool").items if isinstance(pool, IPPool)]
     for version in (4, 6):
-        cidr = given[version] or (_DEFAULT_IPV4 if version == 4 else "none")
+        cidr = given[version] or (_default_cidr(node) if version == 4 else "none")
         present = any((":" in pool.spec.cidr) == (version == 6) for pool in pools)
         if cidr.lower() != "none" and not present:
             yield _pool(version, cidr, environment)

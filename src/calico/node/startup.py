@@ -61,7 +61,7 @@ def start_up(
     """Do all of it. Raises StartupError, DatastoreError."""
     ensure_initialized(resources, cluster_type=environment.get("CLUSTER_TYPE", ""))
     registered = register(resources, environment, name)
-    ensure_defaults(resources, environment, name)
+    ensure_defaults(resources, environment, registered.node)
     paths.nodename.parent.mkdir(parents=True, exist_ok=True)
     written = paths.nodename.with_suffix(".new")
     written.write_text(name)

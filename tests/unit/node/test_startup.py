@@ -99,6 +99,11 @@ def test_default_pools_only_where_there_are_none(resources, paths):
     assert names == {"mine", "default-ipv6-ippool"}
 
 
+def test_the_default_pool_avoids_the_node_itself(resources, paths):
+    start_up(resources, {"IP": "192.168.7.1/24", "IP6": "none"}, "n1", paths)
+    assert get(resources, "IPPool", "default-ipv4-ippool").spec.cidr == "172.16.0.0/16"
+
+
 def test_names_of_a_node(paths):
     assert node_name({"NODENAME": " a ", "HOSTNAME": "B"}, paths) == "a"
     assert node_name({"HOSTNAME": "B"}, paths) == "b"
