@@ -68,25 +68,28 @@ verdicts = st.one_of(
 )
 
 
+def ports():
+    return st.one_of(
+        is_field("sport", numbers),
+        any_of("dport", numbers | spans),
+        any_of("sport", spans),
+    )
+
+
 def matches(family):
+    """Draw tests that say nothing of the transport."""
     address, prefix = st.sampled_from(ADDRESSES[family]), st.sampled_from(PREFIXES[family])
-    icmp = 1 if family == "ip" else 58
     return st.one_of(
         is_field("iifname", st.sampled_from([*NAMES, "cali*"])),
         is_field("oifname", st.sampled_from([*NAMES, "cali*"])),
         is_field("mark", bits),
         st.builds(Is, st.just("mark"), st.just(0), negations, bits),
-        is_field("l4proto", protocols),
         is_field("saddr", address | prefix),
         is_field("daddr", address | prefix),
-        is_field("sport", numbers),
         is_field("ct_status_dnat", st.sampled_from([0, 1])),
-        any_of("dport", numbers | spans),
-        any_of("sport", spans),
         any_of("saddr", address | prefix),
         any_of("iifname", st.sampled_from(NAMES)),
         any_of("mark", bits),
-        any_of("l4proto", protocols),
         st.builds(InSet, st.just(("daddr",)), st.just("addresses"), negations),
         st.builds(InSet, st.just(("saddr",)), st.just("prefixes"), negations),
         st.builds(InSet, st.just(("daddr", "l4proto", "dport")), st.just("members"), negations),
@@ -107,7 +110,6 @@ def matches(family):
             negations,
         ),
         st.just(ReversePathMissing()),
-        st.just((Is("l4proto", icmp), Is("icmp_type", 8), Is("icmp_code", 3, negated=True))),
         st.builds(
             Limit,
             st.integers(1, 1000),
@@ -119,10 +121,26 @@ def matches(family):
     )
 
 
+def transports(family):
+    """Draw what a rule says of the transport, and the actions that need it."""
+    number = {"tcp": 6, "icmp": 1 if family == "ip" else 58}
+    icmp = st.sampled_from(
+        [(), (Is("icmp_type", 8),), (Is("icmp_type", 3), Is("icmp_code", 4, negated=True))]
+    )
+    return st.one_of(
+        st.tuples(st.just(()), actions(family)),
+        st.tuples(ports(), actions(family)),
+        st.tuples(is_field("l4proto", protocols) | any_of("l4proto", protocols), actions(family)),
+        st.tuples(icmp.map(lambda tests: (Is("l4proto", number["icmp"]), *tests)), verdicts),
+        st.tuples(
+            st.lists(ports(), max_size=2).map(lambda tests: (Is("l4proto", number["tcp"]), *tests)),
+            actions(family) | tcp_actions(family),
+        ),
+    )
+
+
 def actions(family):
     address = st.sampled_from(ADDRESSES[family][:3])
-    ports = st.sampled_from([(1, 2), (1024, 65535)])
-    tcp = Is("l4proto", 6)
     return st.one_of(
         verdicts,
         st.builds(lambda mask, value: SetMark(mask, mask & value), bits, bits),
@@ -132,12 +150,18 @@ def actions(family):
         st.builds(lambda prefix, group: Log(prefix, group=group), words, st.integers(0, 9)),
         st.just(NoTrack()),
         st.builds(Masquerade, st.none(), st.booleans()),
-        st.builds(lambda p, r: (tcp, Masquerade(p, r)), ports, st.booleans()),
         st.builds(Snat, address, st.none(), st.booleans()),
-        st.builds(lambda a, p, r: (tcp, Snat(a, p, r)), address, ports, st.booleans()),
         st.builds(Dnat, address),
         st.just(Reject()),
-        st.just((tcp, Reject("tcp-reset"))),
+    )
+
+
+def tcp_actions(family):
+    address, range_ = st.sampled_from(ADDRESSES[family][:3]), st.sampled_from([(1, 2), (5, 65535)])
+    return st.one_of(
+        st.builds(Masquerade, range_, st.booleans()),
+        st.builds(Snat, address, range_, st.booleans()),
+        st.just(Reject("tcp-reset")),
     )
 
 
@@ -146,11 +170,11 @@ def flat(items):
 
 
 def rules(family):
-    """One action at most, and last: what follows a verdict can never be reached."""
+    """One action, and last: what follows a verdict can never be reached."""
     return st.builds(
-        lambda before, last, comment: Rule(flat([*before, *last]), comment),
+        lambda before, end, comment: Rule(flat([*before, *end]), comment),
         st.lists(matches(family), max_size=3),
-        st.lists(actions(family), min_size=1, max_size=1),
+        transports(family),
         st.sampled_from(["", "a rule", "cali:abc; Policy shop/web"]),
     )
 

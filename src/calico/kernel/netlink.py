@@ -21,6 +21,7 @@ import os
 import socket
 import struct
 from collections.abc import Iterator, Sequence
+from errno import EIO, ENOBUFS, ETIMEDOUT
 from types import TracebackType
 from typing import NamedTuple, Self, TypeAlias
 
@@ -180,7 +181,7 @@ class NetlinkSocket:
 
     def request(self, operation: str, kind: int, flags: int, body: bytes) -> list[Message]:
         """Ask or change one thing; return the answers. Raises KernelError if refused."""
-        sequence = self._send([(kind, flags | NLM_F_ACK, body)])
+        sequence = self._send(operation, [(kind, flags | NLM_F_ACK, body)])
         answers = []
         for message in self._receive(operation):
             if message.sequence != sequence:
@@ -207,7 +208,8 @@ class NetlinkSocket:
         refused: dict[int, KernelError] = {}
         for start in range(0, len(requests), _ACKS_IN_FLIGHT):
             chunk = requests[start : start + _ACKS_IN_FLIGHT]
-            first = self._send([(kind, flags | NLM_F_ACK, body) for kind, flags, body in chunk])
+            acknowledged = [(kind, flags | NLM_F_ACK, body) for kind, flags, body in chunk]
+            first = self._send(operation, acknowledged)
             waiting = len(chunk)
             for message in self._receive(operation):
                 index = message.sequence - first
@@ -235,7 +237,8 @@ class NetlinkSocket:
             return refused, echoes
         kind, flags, body = requests[-1]
         last = len(requests) - 1
-        first = 1 + self._send([begin, *requests[:-1], (kind, flags | NLM_F_ACK, body), end])
+        acknowledged = [*requests[:-1], (kind, flags | NLM_F_ACK, body)]
+        first = 1 + self._send(operation, [begin, *acknowledged, end])
         for message in self._receive(operation):
             index = message.sequence - first
             if not -1 <= index <= last:
@@ -255,7 +258,7 @@ class NetlinkSocket:
         return list(messages(self._read("listen")))
 
     def _dump_once(self, operation: str, kind: int, body: bytes) -> tuple[list[Message], bool]:
-        sequence = self._send([(kind, NLM_F_DUMP, body)])
+        sequence = self._send(operation, [(kind, NLM_F_DUMP, body)])
         answers, consistent = [], True
         for message in self._receive(operation):
             if message.sequence != sequence:
@@ -269,7 +272,7 @@ class NetlinkSocket:
             answers.append(message)
         return answers, consistent
 
-    def _send(self, requests: Sequence[Request]) -> int:
+    def _send(self, operation: str, requests: Sequence[Request]) -> int:
         """Send in one system call; return the sequence number of the first request."""
         first = self._sequence + 1
         parts = []
@@ -283,10 +286,13 @@ class NetlinkSocket:
         if self._sequence > 1 << 30:
             self._sequence = 0  # so that one batch never wraps around 32 bits
         datagram = b"".join(parts)
-        if len(datagram) > self._send_buffer_bytes:
-            self._send_buffer_bytes = 2 * len(datagram)
-            self._socket.setsockopt(socket.SOL_SOCKET, SO_SNDBUFFORCE, self._send_buffer_bytes)
-        self._socket.send(datagram)
+        try:
+            if len(datagram) > self._send_buffer_bytes:
+                self._socket.setsockopt(socket.SOL_SOCKET, SO_SNDBUFFORCE, 2 * len(datagram))
+                self._send_buffer_bytes = 2 * len(datagram)
+            self._socket.send(datagram)
+        except OSError as error:
+            raise KernelError(operation, error.errno or EIO) from error
         return first
 
     def _receive(self, operation: str) -> Iterator[Message]:
@@ -297,10 +303,10 @@ class NetlinkSocket:
         try:
             return self._socket.recv(_RECEIVE_BYTES)
         except TimeoutError as error:
-            raise KernelError(operation, 110, "no answer") from error  # ETIMEDOUT
+            raise KernelError(operation, ETIMEDOUT, "no answer") from error
         except OSError as error:
-            if error.errno == 105:  # ENOBUFS
-                raise NetlinkOverrun(operation, 105) from error
+            if error.errno == ENOBUFS:
+                raise NetlinkOverrun(operation, ENOBUFS) from error
             raise
 
 

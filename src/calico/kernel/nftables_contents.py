@@ -10,6 +10,7 @@ Source: linux/netfilter/nf_tables.h.
 
 import struct
 from collections.abc import Iterator, Mapping, Sequence
+from errno import ENOENT
 from typing import NamedTuple
 
 from calico.core.nftables.changes import UNREADABLE_SET, UNREADABLE_VERDICT, Contents, Entry
@@ -55,8 +56,6 @@ from calico.kernel.nftables_messages import (
 )
 from calico.kernel.nftables_rules import UNENCODABLE, read_rule
 from calico.kernel.nftables_wire import Reader, decode_verdict, u32
-
-ENOENT = 2
 
 _TYPE_BITS = 6
 _TYPE_MASK = (1 << _TYPE_BITS) - 1

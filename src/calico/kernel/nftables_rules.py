@@ -19,6 +19,7 @@ from calico.core.nftables import vocabulary as words
 from calico.core.nftables.changes import UNREADABLE_RULE
 from calico.core.nftables.vocabulary import AnyOf, Expression, Family, Field, Rule, Span, Value
 from calico.kernel import nftables_matches as matches
+from calico.kernel import nftables_matches_read as matches_read
 from calico.kernel import nftables_statements as statements
 from calico.kernel.netlink import attributes, list_items
 from calico.kernel.nftables_wire import Attributes, Reader, Reading, Unreadable
@@ -116,14 +117,14 @@ _ENCODERS: dict[type, Callable[[Any, Family], bytes]] = {
 }
 
 _READERS: dict[bytes, Callable[[Reading, Attributes], None]] = {
-    b"payload\0": matches.read_payload,
-    b"meta\0": matches.read_meta,
-    b"ct\0": matches.read_ct,
-    b"fib\0": matches.read_fib,
-    b"bitwise\0": matches.read_bitwise,
-    b"cmp\0": matches.read_compare,
-    b"range\0": matches.read_range,
-    b"lookup\0": matches.read_lookup,
+    b"payload\0": matches_read.read_payload,
+    b"meta\0": matches_read.read_meta,
+    b"ct\0": matches_read.read_ct,
+    b"fib\0": matches_read.read_fib,
+    b"bitwise\0": matches_read.read_bitwise,
+    b"cmp\0": matches_read.read_compare,
+    b"range\0": matches_read.read_range,
+    b"lookup\0": matches_read.read_lookup,
     b"immediate\0": statements.read_immediate,
     b"limit\0": statements.read_limit,
     b"connlimit\0": statements.read_connection_limit,

@@ -52,7 +52,8 @@ _SNAT, _DNAT = 0, 1
 _ICMP, _TCP_RESET = 0, 1
 
 
-def limit(test: Limit, _family: Family) -> bytes:  # noqa: D103
+def limit(test: Limit, _family: Family) -> bytes:
+    """Encode a rate; packets are counted, not bytes."""
     return expression(
         "limit",
         number_64(1, test.rate),
@@ -63,7 +64,8 @@ def limit(test: Limit, _family: Family) -> bytes:  # noqa: D103
     )
 
 
-def read_limit(reading: Reading, parts: Attributes) -> None:  # noqa: D103
+def read_limit(reading: Reading, parts: Attributes) -> None:
+    """Read a rate."""
     rate, seconds = struct.unpack(">QQ", parts[1] + parts[2])
     if u32(parts, 4):
         raise Unreadable
@@ -71,25 +73,30 @@ def read_limit(reading: Reading, parts: Attributes) -> None:  # noqa: D103
     reading.found.append(Limit(rate, unit, u32(parts, 3), over))  # type: ignore[arg-type]  # literal
 
 
-def connection_limit(test: ConnectionLimit, _family: Family) -> bytes:  # noqa: D103
+def connection_limit(test: ConnectionLimit, _family: Family) -> bytes:
+    """Encode a number of live connections."""
     return expression("connlimit", number(1, test.count), number(2, _INVERT))
 
 
-def read_connection_limit(reading: Reading, parts: Attributes) -> None:  # noqa: D103
+def read_connection_limit(reading: Reading, parts: Attributes) -> None:
+    """Read a number of live connections."""
     if u32(parts, 2) != _INVERT:
         raise Unreadable
     reading.found.append(ConnectionLimit(u32(parts, 1)))
 
 
-def counter(_action: Counter, _family: Family) -> bytes:  # noqa: D103
+def counter(_action: Counter, _family: Family) -> bytes:
+    """Encode a counter that begins at nothing."""
     return expression("counter", number_64(1, 0), number_64(2, 0))
 
 
-def read_counter(reading: Reading, _parts: Attributes) -> None:  # noqa: D103
+def read_counter(reading: Reading, _parts: Attributes) -> None:
+    """Read a counter; its counts are not ours."""
     reading.found.append(Counter())
 
 
-def log(action: Log, _family: Family) -> bytes:  # noqa: D103
+def log(action: Log, _family: Family) -> bytes:
+    """Encode a kernel log line, or an NFLOG group."""
     parts = [text(2, action.prefix)] if action.prefix else []
     if action.group is not None:
         parts.append(attribute(1, struct.pack(">H", action.group)))
@@ -98,7 +105,8 @@ def log(action: Log, _family: Family) -> bytes:  # noqa: D103
     return expression("log", *parts)
 
 
-def read_log(reading: Reading, parts: Attributes) -> None:  # noqa: D103
+def read_log(reading: Reading, parts: Attributes) -> None:
+    """Read a log statement."""
     prefix = parts[2].rstrip(b"\0").decode() if 2 in parts else ""
     if 1 in parts:
         reading.found.append(Log(prefix, group=u32(parts, 1)))
@@ -106,31 +114,37 @@ def read_log(reading: Reading, parts: Attributes) -> None:  # noqa: D103
         reading.found.append(Log(prefix, u32(parts, 5)))
 
 
-def no_track(_action: NoTrack, _family: Family) -> bytes:  # noqa: D103
+def no_track(_action: NoTrack, _family: Family) -> bytes:
+    """Encode "not tracked"."""
     return expression("notrack")
 
 
-def read_no_track(reading: Reading, _parts: Attributes) -> None:  # noqa: D103
+def read_no_track(reading: Reading, _parts: Attributes) -> None:
+    """Read "not tracked"."""
     reading.found.append(NoTrack())
 
 
-def masquerade(action: Masquerade, _family: Family) -> bytes:  # noqa: D103
+def masquerade(action: Masquerade, _family: Family) -> bytes:
+    """Encode the outgoing address as source; ports come from registers."""
     loads, parts = _ports(action.ports, FIRST_REGISTER, 2)
     return loads + expression("masq", *_nat_flags(1, action), *parts)
 
 
-def read_masquerade(reading: Reading, parts: Attributes) -> None:  # noqa: D103
+def read_masquerade(reading: Reading, parts: Attributes) -> None:
+    """Read a masquerade."""
     reading.found.append(Masquerade(_read_ports(reading, parts, 2), _is_random(parts, 1)))
 
 
-def snat(action: Snat, family: Family) -> bytes:  # noqa: D103
+def snat(action: Snat, family: Family) -> bytes:
+    """Encode a source; address and ports come from registers."""
     address = FIELDS[family]["saddr"].codec.encode(action.address)
     loads, parts = _ports(action.ports, FIRST_REGISTER + 4, 5)
     parts += _nat_flags(7, action)
     return constant(FIRST_REGISTER, address) + loads + _nat(_SNAT, family, parts)
 
 
-def dnat(action: Dnat, family: Family) -> bytes:  # noqa: D103
+def dnat(action: Dnat, family: Family) -> bytes:
+    """Encode a destination."""
     address = FIELDS[family]["daddr"].codec.encode(action.address)
     return constant(FIRST_REGISTER, address) + _nat(_DNAT, family, [])
 
@@ -140,7 +154,8 @@ def _nat(kind: int, family: Family, parts: list[bytes]) -> bytes:
     return expression("nat", *known, *parts)
 
 
-def read_nat(reading: Reading, parts: Attributes) -> None:  # noqa: D103
+def read_nat(reading: Reading, parts: Attributes) -> None:
+    """Read a source or destination translation."""
     codec = reading.reader.wires["saddr"].codec
     address = str(codec.decode(reading.plain_bytes(parts, 3)))
     if parts.get(4, parts[3]) != parts[3]:
@@ -183,14 +198,16 @@ def _is_random(parts: Attributes, kind: int) -> bool:
     return bool(flags & _NAT_FULLY_RANDOM)
 
 
-def reject(action: Reject, family: Family) -> bytes:  # noqa: D103
+def reject(action: Reject, family: Family) -> bytes:
+    """Encode a refusal."""
     if action.with_ == "tcp-reset":
         return expression("reject", number(1, _TCP_RESET), attribute(2, b"\0"))
     code = bytes([PORT_UNREACHABLE[family]])
     return expression("reject", number(1, _ICMP), attribute(2, code))
 
 
-def read_reject(reading: Reading, parts: Attributes) -> None:  # noqa: D103
+def read_reject(reading: Reading, parts: Attributes) -> None:
+    """Read a refusal."""
     kind, code = u32(parts, 1), u32(parts, 2)
     if kind == _TCP_RESET:
         reading.found.append(Reject("tcp-reset"))
@@ -200,7 +217,8 @@ def read_reject(reading: Reading, parts: Attributes) -> None:  # noqa: D103
         raise Unreadable
 
 
-def verdict(action: Verdict, _family: Family) -> bytes:  # noqa: D103
+def verdict(action: Verdict, _family: Family) -> bytes:
+    """Encode the end of a rule."""
     return expression("immediate", number(1, VERDICT_REGISTER), encode_verdict(action))
 
 

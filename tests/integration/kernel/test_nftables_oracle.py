@@ -29,7 +29,8 @@ pytestmark = pytest.mark.netns
 
 FAMILIES = ["ip", "ip6"]
 THE_SAME_WORLD = settings(
-    max_examples=25,
+    max_examples=20,
+    derandomize=True,  # the oracle is a program with oddities of its own
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
