@@ -1,0 +1,6 @@
+"""Budgets: what `make bench` measures. Modules here use those of tests/ beside them."""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
