@@ -43,6 +43,7 @@ class Turns:
         self._states: dict[str, WatchState] = {}
         self._refused: Mapping[object, str] = {}
         self._started = now()
+        self._thought_seconds = 0.0
         health.register(CALCULATION, CALCULATION_TIMEOUT_SECONDS)
         health.register(DATAPLANE, max(watchdog_seconds, 20.0))
         health.register(DATASTORE, reports_live=False)
@@ -61,6 +62,7 @@ class Turns:
 
     def thought(self, delta: IntentDelta, seconds: float) -> None:
         """Count what the core gave out."""
+        self._thought_seconds = seconds
         changes = sum(
             len(part)
             for part in (delta.ip_sets, delta.members, delta.policies, delta.profiles,
@@ -77,7 +79,9 @@ class Turns:
         if not outcome.applied and not outcome.failures:
             return
         facts = {"applied": outcome.applied, "left": outcome.left}
-        log.info("turn", extra={**facts, "milliseconds": round(seconds * 1000, 2)})
+        thought = round(self._thought_seconds * 1000, 2)
+        took = {"milliseconds": round(seconds * 1000, 2), "thought_milliseconds": thought}
+        log.info("turn", extra=facts | took)
         self._metrics.observe("felix_int_dataplane_apply_time_seconds", seconds)
         if outcome.failures:
             self._metrics.count("felix_int_dataplane_failures")
