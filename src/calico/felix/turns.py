@@ -78,10 +78,13 @@ class Turns:
         self._refused = outcome.failures
         if not outcome.applied and not outcome.failures:
             return
-        facts = {"applied": outcome.applied, "left": outcome.left}
-        thought = round(self._thought_seconds * 1000, 2)
-        took = {"milliseconds": round(seconds * 1000, 2), "thought_milliseconds": thought}
-        log.info("turn", extra=facts | took)
+        facts = {
+            "applied": outcome.applied,
+            "left": outcome.left,
+            "milliseconds": round(seconds * 1000, 2),
+            "thought_milliseconds": round(self._thought_seconds * 1000, 2),
+        }
+        log.info("turn", extra=facts)
         self._metrics.observe("felix_int_dataplane_apply_time_seconds", seconds)
         if outcome.failures:
             self._metrics.count("felix_int_dataplane_failures")
