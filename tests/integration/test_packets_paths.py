@@ -1,6 +1,7 @@
 """Whom a packet meets on its way, and in which order, asked of a real kernel."""
 
 import pytest
+from msgspec import structs
 
 from calico.core.intent.endpoints import Tier, WorkloadEndpoint
 from calico.core.intent.keys import EndpointKey, PolicyKey
@@ -165,6 +166,20 @@ def test_the_host_may_talk_to_its_workloads(net, version):
     ends = net.connect(net["node"], net["a"], tcp(80, version))
     assert ends, "neither the request is judged, nor the answer, though nothing else may come back"
     assert not net.sends("a", "node", udp(9, version))
+
+
+@pytest.mark.parametrize("action", ["Drop", "Accept"])
+def test_a_family_without_addresses(net, action):
+    (key, b), *_ = pod(net, "b").items()
+    four_only = {key: structs.replace(b, ipv6_addresses=())}
+    held = intent(pod(net, "a"), four_only)
+    net.load(held, RenderSettings(endpoint_to_host_action=action))
+    assert net.sends("a", "b", tcp(80))
+    assert not net.sends("a", "b", tcp(80, version=6))
+    assert not net.sends("b", "a", tcp(80, version=6))
+    assert not net.sends("b", "node", tcp(80, version=6))
+    assert net.sends("b", "node", icmp6(135)), "neighbours are found"
+    assert net.sends("node", "b", tcp(80, version=6)), "and its host is answered"
 
 
 def test_neighbour_discovery_reaches_the_host(net):

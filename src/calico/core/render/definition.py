@@ -15,13 +15,13 @@ from calico.core.intent.delta import Intent
 from calico.core.intent.endpoints import WorkloadEndpoint
 from calico.core.intent.keys import EndpointKey
 from calico.core.intent.nat import Pool
-from calico.core.intent.policies import Policy, Profile
 from calico.core.nftables.vocabulary import Chain, Family, Verdict
 from calico.core.render import names
-from calico.core.render.endpoints import arp_chain, endpoint_chain, has_interface, path
+from calico.core.render.endpoints import arp_chain, endpoint_chain, group_chain, has_interface
 from calico.core.render.matches import SetKinds
-from calico.core.render.names import DIRECTIONS, Direction, IpFamily, ProfileKey, RulesKey
-from calico.core.render.rules import Judge, judge, judge_chain
+from calico.core.render.names import DIRECTIONS, Direction, IpFamily
+from calico.core.render.paths import Path, is_served, path
+from calico.core.render.rules import held_rules, judge, judge_chain
 from calico.core.render.sets import SHAPES, element, fixed_sets, pool_elements
 from calico.core.render.settings import RenderSettings
 from calico.core.render.static import arp_chains, fixed_chains, nat_outgoing, source_check
@@ -35,7 +35,6 @@ def rule_sets(intent: Intent, settings: RenderSettings) -> Mapping[Family, Table
     """Define the contents of each table."""
     endpoints = by_interface(intent.endpoints)
     tables: dict[Family, Table] = {"arp": _arp_table(endpoints)}
-    shared, judges = _chains(intent, endpoints, settings)
     for family in FAMILIES[settings.ipv6]:
         kinds = {set_id: ip_set.kind for set_id, ip_set in intent.ip_sets.items()}
         sources = {name: endpoint.allowed_source_prefixes for name, endpoint in endpoints.items()}
@@ -43,8 +42,7 @@ def rule_sets(intent: Intent, settings: RenderSettings) -> Mapping[Family, Table
             **fixed_chains(family, settings),
             **source_check(family, sources, settings),
             names.NAT_OUTGOING: masquerade(family, intent.pools, kinds, settings),
-            **{name: judge_chain(one, family, kinds, settings) for name, one in judges.items()},
-            **shared,
+            **_judging_chains(family, intent, endpoints, settings),
         }
         sets = {
             names.set_name(family, set_id, kind): SHAPES[kind] for set_id, kind in kinds.items()
@@ -90,25 +88,31 @@ def arp_entry(interface: str) -> tuple[str, tuple[str], Verdict]:
     return names.ARP, (interface,), Verdict("goto", names.arp_chain(interface))
 
 
-def _chains(
-    intent: Intent, endpoints: Mapping[str, WorkloadEndpoint], settings: RenderSettings
-) -> tuple[Mapping[str, Chain], Mapping[str, Judge]]:
-    """Render the endpoints' chains, which are the same in both families; find who is asked."""
+def _judging_chains(
+    family: IpFamily,
+    intent: Intent,
+    endpoints: Mapping[str, WorkloadEndpoint],
+    settings: RenderSettings,
+) -> Mapping[str, Chain]:
+    """Render the chains of endpoints, of the groups they go to, of the policies these ask."""
     kinds = {set_id: ip_set.kind for set_id, ip_set in intent.ip_sets.items()}
-    held: dict[RulesKey, Policy | Profile] = {}
-    held.update(intent.policies.items())
-    held.update({ProfileKey(name): profile for name, profile in intent.profiles.items()})
-    shared, judges = {}, {}
+    chains: dict[str, Chain] = {}
     for interface, endpoint in endpoints.items():
         for direction in DIRECTIONS:
-            asked = path(endpoint, direction, intent.policies, intent.profiles)
+            asked = Path(direction)
+            if is_served(endpoint, family):
+                asked = path(endpoint, direction, intent.policies, intent.profiles)
             name = names.endpoint_chain(interface, direction)
-            shared[name] = endpoint_chain(asked, direction, endpoint.qos, settings)
-            for step in asked.steps:
-                if step.known:
-                    name = names.rules_chain(step.key, direction)
-                    judges[name] = judge(step.key, held[step.key], direction, kinds)
-    return shared, judges
+            chains[name] = endpoint_chain(asked, endpoint.qos, settings)
+            if not asked.is_inline:
+                chains[asked.group_chain] = group_chain(asked, settings)
+            for key in (step.key for step in asked.steps):
+                held = held_rules(key, intent.policies, intent.profiles)
+                name = names.rules_chain(key, direction)
+                if held is not None and name not in chains:
+                    one = judge(key, held, direction, kinds)
+                    chains[name] = judge_chain(one, family, kinds, settings)
+    return chains
 
 
 def _arp_table(endpoints: Mapping[str, WorkloadEndpoint]) -> Table:

@@ -1,34 +1,27 @@
-"""The two chains of a workload endpoint, and who is asked in which order.
+"""The chains of a workload endpoint: its own part, and the part it shares.
 
-    packet --> rate limit --> connection? --> limit --> tunnelled? --> tiers --> profiles --> deny
-               over: drop     known: accept   reset     deny (egress)
-                              invalid: deny
+    tw-cali1 --> rate limit --> connection? --> limit --.
+                 over: drop     known: accept   reset    `--> gi-<path>: tiers, profiles, deny
+    tw-cali2 -->  ...           invalid: deny     ... ---'
 
-`path` decides what can be reached at all; the chain, and the count of who uses a policy's chain,
-both follow it. A tier with a policy for this direction ends in its default action. When that is
-Deny and none of the tier's policies can pass, nothing behind it is reached, or rendered.
+Endpoints that ask the same policies in the same order go to one group chain, which is rendered
+and kept once. A short path stands in the endpoint's own chain.
 
-Marks are looked at only where they can be set: the accept mark after each egress policy
-(ingress policies accept by themselves), the pass mark in tiers where some policy passes.
-
-A policy or a profile that the endpoint names and that is not there denies: fail closed.
+Marks are looked at only where they can be set. The accept mark, by egress policies (ingress
+policies accept by themselves); the pass mark, in tiers where some policy passes. The jump to a
+policy is guarded by "no mark is set"; what was accepted returns after every fifth policy.
 
 Source: policy-semantics 3.5; felix/rules/endpoints.go.
 """
 
-from collections.abc import Container, Iterator, Mapping
-from typing import Final, Literal
-
-from msgspec import Struct
+from collections.abc import Iterator
+from typing import Final
 
 from calico.core.intent.endpoints import QosControls, WorkloadEndpoint
-from calico.core.intent.keys import PolicyKey
-from calico.core.intent.policies import Policy
 from calico.core.nftables.vocabulary import (
     Chain,
     ConnectionLimit,
     CtState,
-    Expression,
     Is,
     Limit,
     Reject,
@@ -36,15 +29,9 @@ from calico.core.nftables.vocabulary import (
     SetMark,
     Verdict,
 )
-from calico.core.render.names import (
-    INTERFACE_NAME_LENGTH,
-    Direction,
-    ProfileKey,
-    RulesKey,
-    comment,
-    rules_chain,
-)
-from calico.core.render.rules import ACCEPT, COUNT, DROP, RETURN, deny, has_pass
+from calico.core.render.names import INTERFACE_NAME_LENGTH, Direction, comment, rules_chain
+from calico.core.render.paths import Path, Step, TierPath
+from calico.core.render.rules import ACCEPT, COUNT, DROP, RETURN, deny
 from calico.core.render.settings import RenderSettings
 
 KNOWN_CONNECTION: Final = CtState(frozenset({"established", "related"}))
@@ -53,101 +40,20 @@ TCP: Final = Is("l4proto", 6)
 UDP: Final = Is("l4proto", 17)
 IPIP: Final = Is("l4proto", 4)
 DEFAULT_PACKET_BURST: Final = 5
+RETURN_STRIDE: Final = 5  # policies between two looks at the accept mark
 
 
-class Step(Struct, frozen=True):
-    """One policy or profile that is asked."""
-
-    key: RulesKey
-    known: bool  # we have its rules
-    may_pass: bool = False
-
-
-class TierPath(Struct, frozen=True):
-    """The policies of one tier that are asked, in order."""
-
-    name: str
-    default_action: Literal["Deny", "Pass"]
-    steps: tuple[Step, ...]
-
-    @property
-    def may_pass(self) -> bool:
-        """A packet may leave this tier without a verdict."""
-        return any(step.may_pass for step in self.steps)
-
-    @property
-    def is_end(self) -> bool:
-        """Nothing behind this tier is reached."""
-        denies = self.default_action == "Deny" or not all(step.known for step in self.steps)
-        return denies and not self.may_pass
+def endpoint_chain(asked: Path, qos: QosControls, settings: RenderSettings) -> Chain:
+    """Render the chain of one endpoint and direction."""
+    own = _connections(asked.direction, qos, settings)
+    if asked.is_inline:
+        return Chain((*own, *_group(asked, settings)))
+    return Chain((*own, Rule((COUNT, Verdict("goto", asked.group_chain)))))
 
 
-class Path(Struct, frozen=True):
-    """All that an endpoint asks for one direction, up to where nothing more is reached."""
-
-    tiers: tuple[TierPath, ...] = ()
-    profiles: tuple[Step, ...] = ()
-
-    @property
-    def steps(self) -> Iterator[Step]:
-        """Everyone who is asked."""
-        for tier in self.tiers:
-            yield from tier.steps
-        yield from self.profiles
-
-
-def path(
-    endpoint: WorkloadEndpoint,
-    direction: Direction,
-    policies: Mapping[PolicyKey, Policy],
-    profiles: Container[str],
-) -> Path:
-    """Follow a packet of this direction through tiers and profiles."""
-    tiers = []
-    for tier in endpoint.tiers:
-        keys = tier.ingress if direction == "ingress" else tier.egress
-        steps = tuple(_steps(keys, direction, policies))
-        if steps:
-            tiers.append(TierPath(tier.name, tier.default_action, steps))
-            if tiers[-1].is_end:
-                return Path(tuple(tiers))
-    asked: list[Step] = []
-    for name in endpoint.profiles:
-        asked.append(Step(ProfileKey(name), name in profiles))
-        if not asked[-1].known:
-            break
-    return Path(tuple(tiers), tuple(asked))
-
-
-def _steps(
-    keys: tuple[PolicyKey, ...], direction: Direction, policies: Mapping[PolicyKey, Policy]
-) -> Iterator[Step]:
-    """Walk the policies of a tier; one that is missing denies, so nothing is asked after it."""
-    for key in keys:
-        if key.kind.startswith("Staged"):
-            continue
-        policy = policies.get(key)
-        if policy is None:
-            yield Step(key, known=False)
-            return
-        yield Step(key, known=True, may_pass=has_pass(policy, direction))
-
-
-def endpoint_chain(
-    asked: Path, direction: Direction, qos: QosControls, settings: RenderSettings
-) -> Chain:
-    """Render the chain of one endpoint and direction; it is the same in both families."""
-    rules = [*_connections(direction, qos, settings)]
-    if direction == "egress":
-        rules += _before_egress(settings)
-    for tier in asked.tiers:
-        rules += _tier(tier, direction, settings)
-    if not (asked.tiers and asked.tiers[-1].is_end):
-        for step in asked.profiles:
-            rules += _step(step, (), direction, settings)
-        text = f"{settings.filter_deny_action} if no profiles matched"
-        rules.append(Rule((COUNT, deny(settings)), text))
-    return Chain(tuple(rules))
+def group_chain(asked: Path, settings: RenderSettings) -> Chain:
+    """Render the chain that all endpoints with this path go to."""
+    return Chain(tuple(_group(asked, settings)))
 
 
 def _connections(
@@ -171,6 +77,25 @@ def _connections(
         yield Rule(reset, f"Reject connections over {direction} connection limit")
 
 
+def _group(asked: Path, settings: RenderSettings) -> Iterator[Rule]:
+    """Ask everyone on the path, then deny.
+
+    What is accepted on egress falls off the end; every deny is guarded by the marks.
+    """
+    if asked.direction == "egress" and asked.steps:
+        yield from _before_egress(settings)
+    for tier in asked.tiers:
+        yield from _tier(tier, asked.direction, settings)
+    if asked.tiers and asked.tiers[-1].is_end:
+        return
+    rules, may_be_set = _ask(asked.profiles, asked.direction, settings)
+    yield from rules
+    if asked.profiles and not asked.profiles[-1].known:
+        return
+    text = f"{settings.filter_deny_action} if no profiles matched"
+    yield Rule((*_unless(may_be_set), COUNT, deny(settings)), text)
+
+
 def _before_egress(settings: RenderSettings) -> Iterator[Rule]:
     """Clear what we are about to look at; stop packets that hide others from the policy."""
     yield Rule((SetMark(settings.accept_mark, 0),))
@@ -185,33 +110,51 @@ def _before_egress(settings: RenderSettings) -> Iterator[Rule]:
 
 def _tier(tier: TierPath, direction: Direction, settings: RenderSettings) -> Iterator[Rule]:
     """Ask the policies of one tier; deny what none of them decided, if the tier says so."""
-    unless_passed: tuple[Expression, ...] = ()
     if tier.may_pass:
         yield Rule((SetMark(settings.pass_mark, 0),), comment("Start of tier", tier.name))
-    for step in tier.steps:
-        yield from _step(step, unless_passed, direction, settings)
-        if step.may_pass:
-            unless_passed = (Is("mark", 0, mask=settings.pass_mark),)
+    rules, may_be_set = _ask(tier.steps, direction, settings)
+    yield from rules
     if tier.default_action == "Deny" and tier.steps[-1].known:
         text = comment(
             f"End of tier {tier.name}.",
             f"{settings.filter_deny_action} if no policies passed packet",
         )
-        yield Rule((*unless_passed, COUNT, deny(settings)), text)
+        yield Rule((*_unless(may_be_set), COUNT, deny(settings)), text)
+    if may_be_set & settings.accept_mark and not tier.is_end:
+        yield _return_if_accepted(settings)
 
 
-def _step(
-    step: Step, guard: tuple[Expression, ...], direction: Direction, settings: RenderSettings
-) -> Iterator[Rule]:
-    """Ask one policy or profile, and leave if it accepted."""
-    if not step.known:
-        yield Rule((*guard, COUNT, deny(settings)), comment(step.key.name, "is missing"))
-        return
-    jump = Verdict("jump", rules_chain(step.key, direction))
-    yield Rule((*guard, COUNT, jump))
-    if direction == "egress":
-        accepted = Is("mark", settings.accept_mark, mask=settings.accept_mark)
-        yield Rule((accepted, COUNT, RETURN))
+def _ask(
+    steps: tuple[Step, ...], direction: Direction, settings: RenderSettings
+) -> tuple[list[Rule], int]:
+    """Jump to each unless one before has decided; return also which marks may be set then."""
+    rules: list[Rule] = []
+    may_be_set = 0
+    for number, step in enumerate(steps):
+        if may_be_set & settings.accept_mark and number % RETURN_STRIDE == 0:
+            rules.append(_return_if_accepted(settings))
+            may_be_set &= ~settings.accept_mark
+        if not step.known:
+            text = comment(step.key.name, "is missing")
+            rules.append(Rule((*_unless(may_be_set), COUNT, deny(settings)), text))
+            continue
+        jump = Verdict("jump", rules_chain(step.key, direction))
+        rules.append(Rule((*_unless(may_be_set), COUNT, jump)))
+        if direction == "egress":
+            may_be_set |= settings.accept_mark
+        if step.may_pass:
+            may_be_set |= settings.pass_mark
+    return rules, may_be_set
+
+
+def _unless(marks: int) -> tuple[Is, ...]:
+    """Guard a rule: none of these marks is set."""
+    return (Is("mark", 0, mask=marks),) if marks else ()
+
+
+def _return_if_accepted(settings: RenderSettings) -> Rule:
+    accepted = Is("mark", settings.accept_mark, mask=settings.accept_mark)
+    return Rule((accepted, COUNT, RETURN), "Return on verdict")
 
 
 def arp_chain(endpoint: WorkloadEndpoint) -> Chain:

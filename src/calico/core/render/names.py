@@ -46,6 +46,7 @@ ALL_HOSTS: Final = "all-hosts-net"
 
 CHAIN_NAME_LENGTH: Final = 255  # what the kernel takes
 SET_NAME_LENGTH: Final = 31  # an ipset's, kept for nftables by Calico
+GROUP_ID_LENGTH: Final = 20
 COMMENT_LENGTH: Final = 127  # what `nft` takes
 INTERFACE_NAME_LENGTH: Final = 15
 

@@ -19,6 +19,7 @@ Source: policy-semantics 3.4.1, 3.5; felix/rules/policy.go (comments, log prefix
 """
 
 import re
+from collections.abc import Mapping
 from typing import Final, assert_never
 
 from msgspec import Struct
@@ -59,6 +60,13 @@ class Judge(Struct, frozen=True):
     tier: str
     rules: tuple[Rule, ...]
     refusal: str  # why it cannot be rendered; "" if it can
+
+
+def held_rules(
+    key: RulesKey, policies: Mapping[PolicyKey, Policy], profiles: Mapping[str, Profile]
+) -> Policy | Profile | None:
+    """Find the policy or profile of this key."""
+    return profiles.get(key.name) if isinstance(key, ProfileKey) else policies.get(key)
 
 
 def judge(key: RulesKey, held: Policy | Profile, direction: Direction, kinds: SetKinds) -> Judge:

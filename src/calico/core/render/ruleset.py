@@ -2,19 +2,20 @@
 
     IntentDelta --feed--> RuleSets --flush--> {"ip": TableDelta, "ip6": ..., "arp": ...}
                              |
-       endpoint --path--> its two chains, its places in the dispatch maps
-       policy, profile  --> a chain per direction that some endpoint asks
-       IP sets, pools   --> sets and their members
+       endpoint --> its two chains, its places in the dispatch maps
+          `--path--> the group chain that all endpoints with this path share
+                        `--> a chain per direction of each policy and profile on the path
+       IP sets, pools --> sets and their members
 
 `rule_sets` is the definition: the whole contents of each table from the whole intent. `RuleSets`
 keeps that answer up to date at a cost set by what changed; a property test holds the two equal.
 Who is touched by what:
 
     a policy's rules        its own chains
-    ... its first Pass rule, its coming or going        also the endpoints that name it
+    ... its first Pass rule, its coming or going        also the paths of who names it
     an IP set's members     that set's elements
     ... its kind            also the chains of the policies that read it
-    an endpoint             its chains; those of policies that gain a first or lose a last user
+    an endpoint             its chains; groups, policies that gain a first or lose a last user
     a pool                  the pool sets; the masquerade, with the first and the last
 
 Of two endpoints with one interface the smaller key has it; the other waits, without rules.
@@ -38,9 +39,10 @@ from calico.core.render.definition import (
     masquerade,
     rule_sets,
 )
-from calico.core.render.endpoints import arp_chain, endpoint_chain, has_interface, path
+from calico.core.render.endpoints import arp_chain, endpoint_chain, group_chain, has_interface
 from calico.core.render.names import DIRECTIONS, Direction, IpFamily, ProfileKey, RulesKey
-from calico.core.render.rules import has_pass, judge, judge_chain
+from calico.core.render.paths import Path, is_served, path
+from calico.core.render.rules import has_pass, held_rules, judge, judge_chain
 from calico.core.render.sets import SetMembers, fixed_sets, pool_elements
 from calico.core.render.settings import RenderSettings
 from calico.core.render.static import arp_chains, fixed_chains, source_check
@@ -68,7 +70,8 @@ class RuleSets:
         self._sources: dict[str, tuple[str, ...]] = {}  # what interfaces may send from besides
         self._claims: Users[EndpointKey, str] = Users()  # endpoints, the interface they name
         self._names: Users[str, RulesKey] = Users()  # interfaces, all that their endpoints name
-        self._asks: Users[tuple[str, Direction], tuple[RulesKey, Direction]] = Users()
+        self._follows: Users[tuple[IpFamily, str], tuple[IpFamily, Path]] = Users()  # interfaces
+        self._asks: Users[tuple[IpFamily, Path], tuple[IpFamily, Direction, RulesKey]] = Users()
         self._reads: Users[RulesKey, str] = Users()  # policies and profiles, the sets they read
         self._due_interfaces: set[str] = set()
         self._due_judges: set[RulesKey] = set()
@@ -140,52 +143,55 @@ class RuleSets:
         put(
             self._sources, interface, None if endpoint is None else endpoint.allowed_source_prefixes
         )
-        for direction in DIRECTIONS:
-            self._put_direction(interface, direction, endpoint)
+        for family in self._ledgers:
+            self._put_judged(family, interface, endpoint)
         map_name, element, verdict = arp_entry(interface)
         self._arp.put_entry(map_name, element, None if endpoint is None else verdict)
         chain = None if endpoint is None else arp_chain(endpoint)
         self._arp.put_chain(names.arp_chain(interface), chain)
 
-    def _put_direction(
-        self, interface: str, direction: Direction, endpoint: WorkloadEndpoint | None
+    def _put_judged(
+        self, family: IpFamily, interface: str, endpoint: WorkloadEndpoint | None
     ) -> None:
-        """Render one chain and its dispatch; make due what this puts to use, or out of it."""
-        map_name, element, verdict = entry(interface, direction)
-        chain, asked = None, None
-        if endpoint is not None:
-            asked = path(endpoint, direction, self._policies, self._profiles)
-            chain = endpoint_chain(asked, direction, endpoint.qos, self._settings)
-        for ledger in self._ledgers.values():
-            ledger.put_chain(names.endpoint_chain(interface, direction), chain)
+        """Render both chains in one family; make due what this puts to use, or out of it."""
+        ledger, paths = self._ledgers[family], []
+        for direction in DIRECTIONS:
+            map_name, element, verdict = entry(interface, direction)
             ledger.put_entry(map_name, element, None if endpoint is None else verdict)
-        steps = () if asked is None else asked.steps
-        turned = self._asks.replace(
-            (interface, direction), ((step.key, direction) for step in steps if step.known)
-        )
-        self._due_judges |= {key for key, _ in turned}
+            chain = None
+            if endpoint is not None:
+                asked = Path(direction)
+                if is_served(endpoint, family):
+                    asked = path(endpoint, direction, self._policies, self._profiles)
+                chain = endpoint_chain(asked, endpoint.qos, self._settings)
+                paths.append((family, asked))
+            ledger.put_chain(names.endpoint_chain(interface, direction), chain)
+        for _, turned in self._follows.replace((family, interface), paths):
+            self._put_group(family, turned)
+
+    def _put_group(self, family: IpFamily, asked: Path) -> None:
+        """Render what endpoints share that follow this path, if there are any."""
+        is_followed = bool(self._follows.of((family, asked)))
+        if not asked.is_inline:
+            chain = group_chain(asked, self._settings) if is_followed else None
+            self._ledgers[family].put_chain(asked.group_chain, chain)
+        keys = [step.key for step in asked.steps if step.known] if is_followed else []
+        uses = ((family, asked.direction, key) for key in keys)
+        turned = self._asks.replace((family, asked), uses)
+        self._due_judges |= {key for _, _, key in turned}
 
     def _put_judge(self, key: RulesKey) -> None:
-        """Render the chains of a policy or profile, in the directions in which it is asked."""
-        held = self._held(key)
+        """Render the chains of a policy or profile, where it is asked."""
+        held = held_rules(key, self._policies, self._profiles)
         for direction in DIRECTIONS:
-            self._refusals.pop((key, direction), None)
+            one = None if held is None else judge(key, held, direction, self._sets.kinds)
+            put(self._refusals, (key, direction), one.refusal if one and one.refusal else None)
             name = names.rules_chain(key, direction)
-            if held is None or not self._asks.of((key, direction)):
-                for ledger in self._ledgers.values():
-                    ledger.put_chain(name, None)
-                continue
-            one = judge(key, held, direction, self._sets.kinds)
-            if one.refusal:
-                self._refusals[key, direction] = one.refusal
             for family, ledger in self._ledgers.items():
-                chain = judge_chain(one, family, self._sets.kinds, self._settings)
+                chain = None
+                if one is not None and self._asks.of((family, direction, key)):
+                    chain = judge_chain(one, family, self._sets.kinds, self._settings)
                 ledger.put_chain(name, chain)
-
-    def _held(self, key: RulesKey) -> Policy | Profile | None:
-        if isinstance(key, ProfileKey):
-            return self._profiles.get(key.name)
-        return self._policies.get(key)
 
     def _put_fixed(self) -> None:
         """Put what is there before any intent."""

@@ -64,6 +64,7 @@ endpoints = st.builds(
     WorkloadEndpoint,
     interface=some(["cali1", "cali2", "cali1", "", "much-too-long-a-name"]),
     ipv4_addresses=few(some(ADDRESSES[:2])),
+    ipv6_addresses=few(some(ADDRESSES[2:])),
     tiers=few(tiers),
     profiles=few(some(PROFILES)),
     allowed_source_prefixes=few(some(NETS[:3]), 1),
@@ -182,7 +183,7 @@ settings = st.builds(
 )
 
 
-@given(st.lists(st.lists(deltas(), min_size=1, max_size=3), max_size=6), settings)
+@given(st.lists(st.lists(deltas(), min_size=1, max_size=2), max_size=5), settings)
 def test_equals_its_definition(batches, chosen):
     view, world, kernels = RuleSets(chosen), World(), {}
     for batch in [*batches, [IntentDelta()]]:
