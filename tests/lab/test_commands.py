@@ -128,7 +128,7 @@ def test_matrix_fails_where_packets_do_not_do_what_policy_says(printed):
     try:
         failed = refused("matrix", "--settle", "0")
         assert failed.status == 1
-        assert "measured is not computed in 5 of" in failed.out
+        assert "measured is not computed in 6 of" in failed.out
         assert "lab/alice -> lab/bob udp/53 IPv4: did not, computed: got through" in failed.out
         told = json.loads(refused("matrix", "--settle", "0", "-o", "json").out)
         assert {d["destination"] for d in told["differences"]} == {"lab/bob"}

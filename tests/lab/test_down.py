@@ -115,7 +115,8 @@ def test_a_builder_that_hangs_is_ended(wires):
     assert wait_until(lambda: start_time(pid) is None, 5)
 
 
-def test_without_a_lab(capsys):
+def test_without_a_lab(capsys, monkeypatch, tmp_path):
+    monkeypatch.setenv("CALICO_LAB_DIR", str(tmp_path / "none"))
     with pytest.raises(SystemExit) as ended:
         main(["down"])
     assert ended.value.code == 0

@@ -104,14 +104,13 @@ def mac(place: Place, port: str) -> str:
 def next_address(segment: Segment, taken: frozenset[str], first: int = 11) -> tuple[str, ...]:
     """Pick a free address in each of a segment's subnets, with its prefix length.
 
-    Raises LabError if a subnet is full.
+    Both end alike, .14 and ::14, as people number machines. Raises LabError if all are taken.
     """
-    picked = []
-    for subnet in map(ip_network, segment.subnets):
-        for offset in range(first, min(subnet.num_addresses - 1, 10_000)):
-            if str(subnet[offset]) not in taken:
-                picked.append(f"{subnet[offset]}/{subnet.prefixlen}")
-                break
-        else:
-            raise LabError(f"segment {segment.name}: {subnet} has no free address")
-    return tuple(picked)
+    subnets = [ip_network(subnet) for subnet in segment.subnets]
+    largest = min(subnet.num_addresses for subnet in subnets) - 1
+    for number in range(first, min(largest, 10_000)):
+        offsets = (number if subnet.version == 4 else int(str(number), 16) for subnet in subnets)
+        picked = [(subnet, subnet[offset]) for subnet, offset in zip(subnets, offsets, strict=True)]
+        if not taken & {str(address) for _, address in picked}:
+            return tuple(f"{address}/{subnet.prefixlen}" for subnet, address in picked)
+    raise LabError(f"segment {segment.name} has no free address left: give it larger subnets")
