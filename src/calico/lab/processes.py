@@ -42,6 +42,14 @@ class Remembered(Struct, frozen=True):
     station: str
 
 
+def _last_words(log: Path) -> str:
+    """Give what a program that is gone had said; its log goes with the lab."""
+    try:
+        return " | ".join(log.read_text(errors="replace").split("\n")[-6:]).strip(" |") or "nothing"
+    except OSError:
+        return "nothing"
+
+
 def start(
     place: Place,
     role: str,
@@ -58,7 +66,7 @@ def start(
     pid_file.unlink()
     started = start_time(pid)
     if started is None:
-        raise LabError(f"{role} ended at once: {log} may say why")
+        raise LabError(f"{role} ended at once; it said: {_last_words(log)}")
     write_record(place.processes / role, Remembered(pid, started, station))
     return pid
 
