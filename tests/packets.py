@@ -29,7 +29,7 @@ BEATS = 6  # hops that a handshake takes, twice over
 PROTOCOLS = {"tcp": 6, "udp": 17, "icmp": 1, "icmp6": 58, "sctp": 132, "udplite": 136, "ipip": 4}
 POD_NAMES = ("a", "b", "c", "x")
 
-_ports = itertools.count(20000)
+_ports = itertools.cycle(range(20000, 60000))
 
 
 @dataclass(frozen=True)
