@@ -160,8 +160,17 @@ class World:
         """Measure and compute; both must say the same of every cell. Returns the answers."""
         matrix = self.cluster.matrix(outside=outside)
         wrong = "\n".join(difference_lines(matrix))
-        assert not wrong, f"measured is not computed:\n{wrong}"
+        assert not wrong, f"measured is not computed:\n{wrong}\n{self.complaints()}"
         return Answers(matrix.measured)
+
+    def complaints(self):
+        """Repeat what the nodes have warned of lately, for whoever reads a failure."""
+        told = []
+        for node in self.nodes:
+            lines = (self.cluster.place.logs / f"calico-node-{node}.log").read_text().splitlines()
+            grave = [line for line in lines if " WARNING " in line or " ERROR " in line]
+            told += [f"{node}: {line}" for line in grave[-8:]]
+        return "\n".join(told)
 
     def flow(self, source, destination, port=80, version=4):
         return Flow(self.origin(source), self.origin(destination).party, port, version)

@@ -7,6 +7,7 @@ what packets do is not what policy says.
 """
 
 import argparse
+import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -96,6 +97,9 @@ def _output(parser: argparse.ArgumentParser) -> None:
 def main(argv: Sequence[str] | None = None) -> None:
     """Run calico-lab and exit."""
     arguments = build_parser().parse_args(argv)
+    if os.geteuid() != 0:
+        sys.stderr.write("calico-lab: only root may enter network namespaces: use sudo\n")
+        sys.exit(1)
     # Reading the arguments must be quick; the lab needs gRPC, YAML and rich.
     from calico.lab.commands import COMMANDS  # noqa: PLC0415
 

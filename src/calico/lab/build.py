@@ -48,8 +48,6 @@ def read_files(topology: Path, config: Path) -> tuple[Topology, Config]:
 
 def check_machine() -> None:
     """Refuse early what would fail half-way. Raises LabError."""
-    if os.geteuid() != 0:
-        raise LabError("a lab is made of network namespaces, and only root may make them: use sudo")
     missing = [tool for tool in TOOLS if shutil.which(tool, path=PATH) is None]
     if missing:
         raise LabError(f"not installed: {', '.join(missing)}: scripts/setup.sh installs them")

@@ -39,19 +39,20 @@ def up(arguments: argparse.Namespace) -> int:
     place = Place(root_directory(), arguments.name or topology.name)
     console = Console()
     started = monotonic()
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
-    with Progress(*columns, console=console) as progress:
-        task = progress.add_task("reading the topology", total=None)
+    spinner = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    # Where nobody watches, the lines alone: a spinner in a file is noise.
+    with Progress(
+        *spinner, console=console, transient=True, disable=not console.is_terminal
+    ) as progress:
+        task = progress.add_task("", total=None)
 
         def report(step: str) -> None:
             progress.update(task, description=step)
-            if not console.is_terminal:
-                console.print(f"{monotonic() - started:5.1f} s  {step}", highlight=False)
+            console.print(f"{monotonic() - started:5.1f} s  {step}", highlight=False)
 
         cluster = build(place, topology, config, report, keep_broken=arguments.keep)
         report("measuring who reaches whom")
         matrix = cluster.matrix()
-        progress.update(task, description="done")
     show.show_status(console, status(cluster))
     show.show_matrix(console, matrix)
     seconds = monotonic() - started

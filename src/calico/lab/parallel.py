@@ -27,8 +27,13 @@ def each(work: Callable[[Item], Answer], items: Iterable[Item]) -> list[Answer]:
     threads = [Thread(target=one, args=(index,)) for index in range(len(todo))]
     for thread in threads:
         thread.start()
-    for thread in threads:
-        thread.join()
+    try:
+        for thread in threads:
+            thread.join()
+    except BaseException:  # Ctrl-C: whoever cleans up must not race with what is still starting
+        for thread in threads:
+            thread.join()
+        raise
     for _, error in sorted(errors.items()):
         raise error
     return [answers[index] for index in range(len(todo))]

@@ -45,13 +45,15 @@ class Place:
 
     def create(self) -> None:
         """Make the directory and its folders. Raises LabError if the lab exists."""
-        if self.directory.exists():
+        try:
+            self.directory.mkdir(parents=True, mode=0o700)
+        except FileExistsError as error:
             raise LabError(
                 f"a lab called {self.name} exists in {self.directory}: use it, or remove it with "
                 f"`calico-lab down --name {self.name}`"
-            )
+            ) from error
         for folder in (self.processes, self.pods, self.stations, self.etcd, self.logs):
-            folder.mkdir(parents=True, mode=0o700)
+            folder.mkdir()
 
     @property
     def exists(self) -> bool:
