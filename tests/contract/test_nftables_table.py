@@ -131,6 +131,18 @@ def test_rules_become_the_new_ones(table, old, new):
     assert table.read_back().chains["c"].rules == before
 
 
+def test_a_chain_may_change_twice_before_it_is_written(table, reconciler):
+    for rows in [(1, 2), (3, 2), (3, 4)]:
+        reconciler.update(TableDelta({"c": Chain(tuple(map(rule, rows)))}))
+        if rows == (1, 2):
+            reconciler.apply()
+    assert reconciler.apply().applied == 1
+    assert table.read_back().chains["c"].rules == (rule(3), rule(4))
+    reconciler.update(TableDelta({"c": Chain()}))
+    reconciler.update(TableDelta({"c": Chain((rule(3), rule(4)))}))
+    assert reconciler.apply().applied == 0
+
+
 def test_a_wrong_belief_about_rules_does_no_harm(table):
     table.apply([AddChain("c", None), SetRules("c", (), (rule(1), rule(2)))])
     assert table.apply([SetRules("c", (rule(1),), (rule(1), rule(3)))]) == {}
@@ -165,6 +177,16 @@ def test_a_refused_chain_gets_what_is_to_stand_there_instead(table):
     failures = table.apply([SetRules("c", (DROP,), (jump("nowhere"),), None)])
     assert set(failures) == {Subject("chain", "c")}
     assert table.read_back().chains["c"].rules == (DROP,), "nothing instead: it keeps what it has"
+
+
+def test_a_refused_user_does_not_hold_on_to_what_it_used(table):
+    table.apply([AddChain("user", None), AddChain("old", None)])
+    table.apply([SetRules("user", (), (jump("old"),))])
+    failures = table.apply(
+        [SetRules("user", (jump("old"),), (jump("nowhere"),), (DROP,)), DeleteChain("old")]
+    )
+    assert set(failures) == {Subject("chain", "user")}
+    assert table.read_back().chains == {"user": Chain((DROP,))}
 
 
 def test_one_bad_element_among_many_is_found(table):

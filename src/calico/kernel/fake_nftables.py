@@ -20,6 +20,7 @@ from calico.core.nftables.changes import (
     Rules,
     SetRules,
     Subject,
+    edit,
     subject,
 )
 from calico.core.nftables.vocabulary import (
@@ -140,14 +141,18 @@ class FakeTable:
             case DeleteChain(name=name):
                 self._must_be_unused(name)
                 self.chains.pop(name, None)
-            case SetRules(chain=name, new=new):
-                self._set_rules(name, new)
+            case SetRules(chain=name, old=old, new=new):
+                self._set_rules(name, new, old)
             case _:
                 pass
 
-    def _set_rules(self, name: str, rules: Rules) -> None:
+    def _set_rules(self, name: str, rules: Rules, old: Rules | None = None) -> None:
         if name not in self.chains:
             raise _Refused("no such chain")
+        held = self.chains[name].rules
+        if old is not None and len(old) == len(held):  # a wrong belief makes a wrong edit
+            first, last_old, last_new = edit(old, rules)
+            rules = held[:first] + rules[first:last_new] + held[last_old:]
         for target in (t for rule in rules for t in _targets(rule)):
             if target not in self.chains and target not in self.sets:
                 raise _Refused(f"no such thing: {target}")

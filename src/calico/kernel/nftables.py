@@ -55,6 +55,7 @@ _ROUNDS = 40  # halving 4,000 elements takes 12, weakening a chain 3
 # A loop, or masquerading where it is not legal, is found by walking the whole table: whatever
 # rule comes after the wrong one is refused as well, and only the first is to blame.
 _SPREADING = {ELOOP, EMLINK, EOPNOTSUPP}
+_REMOVALS = DeleteChain, DeleteSet, DeleteElements
 _HOPELESS = {ENOBUFS, ENOMEM, EPERM}  # not the fault of any one change
 
 
@@ -173,17 +174,15 @@ class KernelTable:
         failures: dict[Subject, str],
     ) -> list[Work]:
         """Prepare the next attempt: without, or with less of, what was refused."""
-        deletes = DeleteChain, DeleteSet, DeleteElements
-        only_deletes = all(isinstance(work[index].change, deletes) for index in reasons)
         given_up: set[Subject] = set()
         rest: list[Work] = []
         for index, item in enumerate(work):
             error = reasons.get(index)
-            if error is None or (not only_deletes and isinstance(item.change, deletes)):
-                rest.append(item)  # a removal may fail only because its users were not rewritten
+            if error is None:
+                rest.append(item)
             elif weaker := self._weaker(item, error, failures):
                 rest.extend(weaker)
-            elif not (isinstance(item.change, deletes) and error.errno == ENOENT):
+            elif not (isinstance(item.change, _REMOVALS) and error.errno == ENOENT):
                 given_up.add(subject(item.change))
                 failures[subject(item.change)] = error.reason
         return [w for w in rest if not self._concerns(w.change, given_up)]

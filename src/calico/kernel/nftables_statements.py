@@ -47,7 +47,8 @@ PORT_UNREACHABLE = {"ip": 3, "ip6": 4}  # the code of the ICMP message
 
 _UNITS = {seconds: unit for unit, seconds in UNIT_SECONDS.items()}
 _INVERT = 1
-_NAT_FULLY_RANDOM, _NAT_PORTS_GIVEN, _NAT_ADDRESS_GIVEN = 0x10, 0x02, 0x01
+_NAT_FULLY_RANDOM = 0x10
+_NAT_GIVEN = 0x01 | 0x02  # an address, ports: the kernel sets these itself
 _SNAT, _DNAT = 0, 1
 _ICMP, _TCP_RESET = 0, 1
 
@@ -185,15 +186,12 @@ def _read_ports(reading: Reading, parts: Attributes, kind: int) -> Span | None:
 
 
 def _nat_flags(kind: int, action: Masquerade | Snat) -> list[bytes]:
-    flags = _NAT_FULLY_RANDOM if action.fully_random else 0
-    if action.ports is not None:
-        flags |= _NAT_PORTS_GIVEN
-    return [number(kind, flags)] if flags else []
+    return [number(kind, _NAT_FULLY_RANDOM)] if action.fully_random else []
 
 
 def _is_random(parts: Attributes, kind: int) -> bool:
     flags = u32(parts, kind)
-    if flags & ~(_NAT_FULLY_RANDOM | _NAT_PORTS_GIVEN | _NAT_ADDRESS_GIVEN):
+    if flags & ~(_NAT_FULLY_RANDOM | _NAT_GIVEN):
         raise Unreadable
     return bool(flags & _NAT_FULLY_RANDOM)
 

@@ -72,7 +72,7 @@ class NftablesReconciler:
         self._busy: dict[str, None] = {}  # sets with elements that are due
         self._is_unsure = True
         self._has_read = False
-        self._failed: dict[Hashable, str] = {}
+        self._failed: dict[Subject, str] = {}
         self.repairs = 0  # what others had changed and a resync set right
 
     def update(self, delta: TableDelta) -> None:
@@ -80,17 +80,24 @@ class NftablesReconciler:
         for name, shape in delta.sets.items():
             self._put_set(name, None if shape is None else normal_set(shape))
         for (name, element), entry in delta.elements.items():
-            self._of(name).put(normal_element(element), entry)
+            normal = normal_element(element)
+            self._of(name).put(normal, entry)
             self._busy[name] = None
+            if self._failed:
+                self._failed.pop(Subject("element", name, normal), None)
         for name, chain in delta.chains.items():
             self._chains.put(name, None if chain is None else _normal_chain(chain))
+            self._failed.pop(Subject("chain", name), None)
 
     def _put_set(self, name: str, shape: Set | None) -> None:
         old = self._sets.intended.get(name)
         if old is not None and old != shape:
             self._of(name).clear()  # it takes its elements with it
             self._busy[name] = None
+            for key in [key for key in self._failed if key[:2] == ("element", name)]:
+                del self._failed[key]
         self._sets.put(name, shape)
+        self._failed.pop(Subject("set", name), None)
 
     def _of(self, name: str) -> Difference[Element, Entry]:
         elements = self._elements.get(name)
@@ -120,7 +127,8 @@ class NftablesReconciler:
             failures = self._attempt(batch)
         self._believe(batch, failures)
         self._is_unsure = False
-        return Outcome(batch.size() - len(failures), dict(self._failed), self._left())
+        standing: dict[Hashable, str] = dict(self._failed.items())
+        return Outcome(batch.size() - len(failures), standing, self._left())
 
     def _attempt(self, batch: Batch) -> Mapping[Subject, str]:
         changes = plan(batch, self._instead)
@@ -210,7 +218,7 @@ class NftablesReconciler:
         if self._failed:
             for key in batch.subjects():
                 self._failed.pop(key, None)
-        self._failed.update(failures.items())
+        self._failed.update(failures)
         for kind, name, _ in failures:
             if kind == "chain":
                 self._chains.refuse(name, UNKNOWN_CHAIN)
