@@ -113,9 +113,7 @@ class Watcher:
     def _follow(self) -> None:
         """List if need be, then pass on what the watch says, until something breaks."""
         if self._must_list:
-            listing = self._datastore.list(self._prefix)
-            difference = self._difference(listing.entries, listing.revision)
-            self._deliver(difference, listing.revision)
+            self._list()
             self._must_list = False
         self._watch = watch = self._datastore.watch(self._prefix, self._state.revision)
         self._note_connected()
@@ -126,6 +124,11 @@ class Watcher:
                     self._deliver(batch.updates, batch.revision)
         finally:
             watch.close()
+
+    def _list(self) -> None:
+        """Put everything that differs; nothing of the listing is kept for as long as we watch."""
+        listing = self._datastore.list(self._prefix)
+        self._deliver(self._difference(listing.entries, listing.revision), listing.revision)
 
     def _deliver(self, updates: Mapping[str, Entry | None], revision: int) -> None:
         if self._stopping.is_set():
