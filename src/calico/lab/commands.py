@@ -8,6 +8,7 @@ import os
 import shlex
 import sys
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from time import monotonic
 
 from rich.console import Console
@@ -26,6 +27,7 @@ from calico.lab.layout import check_name, parse_port, split_pod_name
 from calico.lab.place import Place, find_place, lab_names, root_directory
 from calico.lab.pods import delete_pod, entering_pod, find_pod, pods
 from calico.lab.processes import marked_labs
+from calico.lab.runtime import PATH
 from calico.lab.shape import DEFAULT_PORTS, Interface, Pod, Station
 from calico.lab.status import status
 from calico.lab.topology import LabError
@@ -93,8 +95,13 @@ def env(arguments: argparse.Namespace) -> int:
     """Print what `eval` takes."""
     place = find_place(arguments.name)
     values = {"DATASTORE_TYPE": "etcdv3", "ETCD_ENDPOINTS": etcd.endpoint(place)}
+    if "CALICO_LAB_DIR" in os.environ:
+        values["CALICO_LAB_DIR"] = os.environ["CALICO_LAB_DIR"]
     for name, value in values.items():
         print(f"export {name}={shlex.quote(value)}")
+    programs = str(Path(sys.executable).parent)
+    if programs not in os.environ.get("PATH", "").split(":"):
+        print(f'export PATH={shlex.quote(programs)}:"$PATH"')
     return 0
 
 
@@ -103,13 +110,18 @@ def exec_(arguments: argparse.Namespace) -> int:
     place = find_place(arguments.name)
     words = arguments.words[1:] if arguments.words[:1] == ["--"] else arguments.words
     words = words or [os.environ.get("SHELL", "/bin/sh")]
+    settings = {"PATH": PATH}
     if "/" in arguments.target:
         inside = entering_pod(place, find_pod(place, arguments.target))
     else:
-        _check_station(Cluster.open(place), arguments.target)
+        cluster = Cluster.open(place)
+        _check_station(cluster, arguments.target)
         inside = entering(place, arguments.target)
+        settings["DATASTORE_TYPE"] = "etcdv3"
+        settings["ETCD_ENDPOINTS"] = cluster.description.config.etcd_endpoint
     sys.stdout.flush()
-    return foreground((*inside, *words))
+    assigned = (f"{name}={value}" for name, value in settings.items())
+    return foreground((*inside, "env", *assigned, *words))
 
 
 def add_pod(arguments: argparse.Namespace) -> int:

@@ -11,6 +11,7 @@ Source: CNI specification 1.1.0; conventions, "args".
 """
 
 import json
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from time import monotonic, sleep
@@ -26,7 +27,8 @@ from calico.lab.topology import LabError
 
 CONFIGURATIONS = Path("etc/cni/net.d")
 CNI_PATH = "/opt/cni/bin:/usr/lib/cni"
-PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
+# Our own programs first: a shell inside a node finds calicoctl.
+PATH = f"{Path(sys.executable).parent}:/usr/sbin:/usr/bin:/sbin:/bin"
 ANSWER_SECONDS = 60.0
 AGAIN_SECONDS = 5.0  # how long "try again later" is tried again
 PAUSE_SECONDS = 0.25

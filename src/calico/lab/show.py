@@ -7,6 +7,8 @@ through; "all" and "-" are short for everything and nothing. The two IP versions
 unless they differ.
 """
 
+import shlex
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
@@ -182,13 +184,15 @@ def _json(value: object) -> str:
 
 
 def show_next_steps(console: Console, pod: str, node: str) -> None:
-    """Name five commands to try."""
+    """Name what to try; the first line puts the other five on the PATH."""
+    program = shlex.quote(sys.argv[0])
     console.print("\n[bold]The lab is running. Try:[/bold]")
     for command, what in (
-        ("eval $(calico-lab env); calicoctl get nodes -o wide", "any calicoctl command, from here"),
+        (f'eval "$({program} env)"', "so that this shell finds calicoctl and calico-lab"),
+        ("calicoctl get nodes -o wide", "any calicoctl command, from here"),
         (f"calico-lab exec {pod} -- ip route", "look from inside a pod"),
-        (f"calico-lab exec {node} -- birdc -s /run/calico/bird.ctl show route", "ask BIRD"),
+        (f"calico-lab exec {node} -- calicoctl node status", "ask a node for its BGP sessions"),
         ("calico-lab matrix", "measure again, after you changed a policy"),
         ("calico-lab down", "remove every trace of it"),
     ):
-        console.print(f"  {command:<68}[dim]{what}[/dim]", highlight=False, soft_wrap=True)
+        console.print(f"  {command:<50}[dim]{what}[/dim]", highlight=False, soft_wrap=True)
