@@ -41,7 +41,7 @@ class Claim(Struct, frozen=True):
         """Give (claimed, taken by others). Raises IpamError if no pool holds the CIDR."""
         claimed, taken = [], []
         for cidr in _blocks_of(desk, self.cidr):
-            block = desk.block(cidr)
+            block = desk.settled_block(cidr)
             affinity = desk.ledger.record(affinity_path(desk.owner, cidr))
             state = affinity.state if isinstance(affinity, BlockAffinity) else ""
             match condition(block, state, desk.owner):
@@ -69,7 +69,7 @@ class Yield(Struct, frozen=True):
     def decide(self, desk: Desk) -> tuple[Yielded, Sequence[Change]]:
         """Say what came of it; nothing is changed unless it is "released" or "not ours"."""
         path = affinity_path(self.owner, self.cidr)
-        block = desk.block(self.cidr)
+        block = desk.settled_block(self.cidr)
         if desk.ledger.record(path) is None or block is None:
             return "absent", ()
         answer = yielding(
@@ -127,7 +127,7 @@ def _drop_without_block(desk: Desk, cidr: str) -> None:
     """Delete an affinity whose block is gone; the original leaves those behind."""
     path = affinity_path(desk.owner, cidr)
     desk.ledger.forget(path)
-    if desk.block(cidr) is None and desk.ledger.record(path) is not None:
+    if desk.settled_block(cidr) is None and desk.ledger.record(path) is not None:
         desk.store.commit([Delete(path)])
 
 

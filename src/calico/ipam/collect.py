@@ -48,7 +48,7 @@ class Collect(Struct, frozen=True):
         empty: set[str] = set()
         for version in VERSIONS:
             for cidr, affinity in desk.affinities(desk.owner, version).items():
-                block = desk.block(cidr)
+                block = desk.settled_block(cidr)
                 match condition(block, affinity.state, desk.owner):
                     case "stale" | "no block":
                         desk.ledger.delete(affinity_path(desk.owner, cidr))

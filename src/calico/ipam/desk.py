@@ -8,6 +8,9 @@ All requests that are served together share one transaction: blocks, handles, af
 the requesters add (`also`: a WorkloadEndpoint, say, once its addresses are known). A request that
 cannot be met is answered with its error and leaves nothing wanted behind; the others go on.
 
+What is remembered makes good decisions cheap, since the commit fails if it is old. A refusal is not
+committed, so nothing is refused from memory: what fails is decided again from what is read anew.
+
 If we crash before the commit, nothing has happened; after it, everything has.
 
 Ownership: used by one thread. What is remembered between commits is this node's blocks, their
@@ -25,8 +28,8 @@ from calico.core.ipam.block import normalised
 from calico.core.ipam.pools import Choice
 from calico.core.model.block import Block, BlockAffinity, Handle
 from calico.core.model.keys import HANDLES_PREFIX, IPAM_CONFIG_PATH
-from calico.datastore.client import Change, Conflict, Datastore, DatastoreError
-from calico.ipam.errors import Busy, IpamError
+from calico.datastore.client import Change, Conflict, Datastore, DatastoreError, Expect
+from calico.ipam.errors import Busy, IpamError, NotAllocated
 from calico.ipam.ledger import (
     Ledger,
     affinities_of,
@@ -68,6 +71,7 @@ class Desk:
         self._surroundings: Surroundings | None = None
         self._loaded: set[str] = set()  # prefixes of affinities that are wholly known
         self._complete: set[int] = set()  # versions of which this attempt knows every block
+        self._remembers = False  # something from before the present requests
 
     @property
     def owner(self) -> str:
@@ -140,6 +144,11 @@ class Desk:
             return None
         return normalised(block, self.now, settings(self.ledger).cooldown_seconds)
 
+    def settled_block(self, cidr: str) -> Block | None:
+        """Give a block for a decision about other records; the commit fails if it changes."""
+        self.ledger.rely_on(block_path(cidr))
+        return self.block(cidr)
+
     def want(self, owner: str, assigned: Assigned, handle: str) -> None:
         """Want the records that make an assignment true."""
         for cidr, block in assigned.blocks.items():
@@ -147,11 +156,14 @@ class Desk:
         for cidr in assigned.claims:
             path = affinity_path(owner, cidr)
             self.ledger.assume_absent(path)
+            self.ledger.rely_on(path)  # also if it is confirmed already
             self.ledger.put(path, BlockAffinity(state="confirmed"))
         for cidr in assigned.stale:
+            self.ledger.rely_on(block_path(cidr))
             self.ledger.delete(affinity_path(owner, cidr))
         for cidr, former in assigned.evicted.items():
             path = affinity_path(former, cidr)
+            self.ledger.rely_on(path)
             if self.ledger.record(path) is not None:
                 self.ledger.delete(path)
         if handle:
@@ -176,7 +188,8 @@ class Desk:
             changes = [*self.ledger.changes(), *(c for many in extras.values() for c in many)]
             if len(changes) > MAX_CHANGES:
                 return self._fewer(waiting)
-            revision = self.store.commit(changes) if changes else 0
+            is_nothing = all(isinstance(change, Expect) for change in changes)
+            revision = 0 if is_nothing else self.store.commit(changes)
         except Conflict as conflict:
             return self._lost(conflict, extras)
         except DatastoreError as error:
@@ -184,6 +197,9 @@ class Desk:
             return dict.fromkeys(waiting, error)
         self.ledger.committed(revision)
         answers: dict[int, Answer[T]] = {i: (value, revision) for i, value in decided.items()}
+        if self._remembers and any(not isinstance(e, NotAllocated) for e in failed.values()):
+            self._forget_all()
+            return answers
         return answers | failed
 
     def _begin(self) -> None:
@@ -195,9 +211,9 @@ class Desk:
 
     def _decide_all(
         self, waiting: Mapping[int, Request[T]], extras: dict[int, Sequence[Change]]
-    ) -> tuple[dict[int, T], dict[int, Answer[T]]]:
+    ) -> tuple[dict[int, T], dict[int, IpamError]]:
         decided: dict[int, T] = {}
-        failed: dict[int, Answer[T]] = {}
+        failed: dict[int, IpamError] = {}
         for i, request in waiting.items():
             try:
                 with self.ledger.all_or_nothing():
@@ -228,6 +244,7 @@ class Desk:
     def _tidy(self) -> None:
         """Keep in memory what the next request needs: the owners' blocks, settings, the node."""
         self.ledger.begin()
+        self._remembers = True
         paths = [path for prefix in self._loaded for path in self.ledger.known(prefix)]
         self.ledger.keep(
             {
@@ -239,7 +256,9 @@ class Desk:
         )
 
     def _forget_all(self) -> None:
-        """Nothing is known about a commit without an answer."""
+        """Begin again with what the store says."""
+        self._remembers = False
+        self._surroundings = None
         self.ledger.forget()
         self._loaded.clear()
         self.ledger.begin()

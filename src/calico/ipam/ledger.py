@@ -70,14 +70,22 @@ class Ledger:
         self._slots: dict[str, Slot] = {}
         self._wanted: dict[str, Record | None] = {}
         self._relied: set[str] = set()
+        self._assumed: set[str] = set()  # taken for absent without looking
 
     def begin(self) -> None:
         """Forget what is wanted; keep what was read."""
+        self._assumed.clear()
         self._wanted.clear()
         self._relied.clear()
 
     def record(self, path: str) -> Record | None:
-        """Give a record as it shall be, reading it if it is not known."""
+        """Give a record as it shall be, reading it if it is not known.
+
+        A handle that was looked at is relied upon, whatever comes of it: it is read at another
+        moment than the blocks it speaks of, and both must be true at the commit.
+        """
+        if path.startswith(HANDLES_PREFIX):
+            self._relied.add(path)
         if path in self._wanted:
             return self._wanted[path]
         if path not in self._slots:
@@ -86,19 +94,24 @@ class Ledger:
 
     def assume_absent(self, path: str) -> None:
         """Take an unknown record for absent; if it is not, the commit fails and we know it."""
-        self._slots.setdefault(path, ABSENT)
+        if path not in self._slots:
+            self._slots[path] = ABSENT
+            self._assumed.add(path)
 
     def rely_on(self, path: str) -> None:
         """Let the commit fail unless this record is still as it was read."""
         self._relied.add(path)
 
     def read_all(self, prefix: str) -> list[str]:
-        """Read all under a prefix again; give the paths of what shall exist, in order."""
+        """Read all under a prefix again; give the paths of what shall exist, in order.
+
+        What is decided already stays as it was when it was decided: if it has changed, the commit
+        must fail, not write an old decision over the new record.
+        """
         found = {entry.path: entry for entry in self._store.list(prefix).entries}
-        for path in [p for p in self._slots if p.startswith(prefix) and p not in found]:
-            self._slots[path] = ABSENT
-        for entry in found.values():
-            self._learn(entry.path, entry)
+        for path in {p for p in self._slots if p.startswith(prefix)} | set(found):
+            if path not in self._wanted and path not in self._relied:
+                self._learn(path, found.get(path))
         return self.known(prefix)
 
     def known(self, prefix: str) -> list[str]:
@@ -121,16 +134,20 @@ class Ledger:
     def all_or_nothing(self) -> Iterator[None]:
         """Undo what was wanted inside if it ends with an exception."""
         wanted, relied = dict(self._wanted), set(self._relied)
+        assumed = set(self._assumed)
         try:
             yield
         except BaseException:
-            self._wanted, self._relied = wanted, relied
+            for path in self._assumed - assumed:
+                del self._slots[path]
+            self._wanted, self._relied, self._assumed = wanted, relied, assumed
             raise
 
     def changes(self) -> list[Change]:
         """List what to commit: handles, then blocks, then the rest."""
         changed = self._changed()
-        guards = [Expect(p, self._slot(p).revision) for p in self._relied if p not in changed]
+        relied = (self._relied | self._assumed) - set(changed)
+        guards = [Expect(path, self._slot(path).revision) for path in sorted(relied)]
         return [*(self._change(p, changed[p]) for p in sorted(changed, key=_rank)), *guards]
 
     def committed(self, revision: int) -> None:

@@ -47,7 +47,7 @@ class ReleaseHandle(Struct, frozen=True):
             raise NotAllocated(f"no addresses are allocated under the handle {handle}")
         freed: list[str] = []
         for cidr in record.block:
-            block = desk.block(cidr)
+            block = desk.settled_block(cidr)
             if block is None:
                 continue  # the count was too high
             ordinals = blocks.ordinals_of_handle(block, handle)
@@ -83,7 +83,7 @@ class ReleaseAddresses(Struct, frozen=True):
         return (tuple(freed), tuple(already_free)), ()
 
     def _from_block(self, desk: Desk, cidr: str, releases: Sequence[Release]) -> list[str]:
-        block = desk.block(cidr)
+        block = desk.settled_block(cidr)
         if block is None:
             return [r.address for r in releases]
         ordinals = {ordinal_of(block, r.address): r for r in releases}
