@@ -352,6 +352,30 @@ def test_an_address_that_leaves_loses_its_connections_when_there_is_time(
     assert len(forgotten) == 3
 
 
+def test_an_interface_that_takes_its_address_along(world, reconciler, forgotten, clock):
+    world.create("cali1")
+    world.create("cali2")
+    world.create("cali3")
+    intend(reconciler, *(workload(world, n, f"cali{n}") for n in (1, 2, 3)))
+    reconciler.set_links({"cali1": 1, "cali2": 2, "cali3": 3})
+    reconciler.apply()
+    for name in ("cali1", "cali2", "cali3"):
+        world.delete(name)
+    reconciler.set_links({"cali1": 0, "cali2": 0, "cali3": 0})
+    assert len(reconciler.apply().held) == 3
+    world.create("cali3")
+    world.create("cali4")
+    reconciler.queue_resync()
+    reconciler.update({workload(world, 1).key: None})
+    reconciler.set_links({"cali3": 4, "cali4": 5})
+    intend(reconciler, workload(world, 2, "cali4"))
+    reconciler.apply()
+    assert forgotten == [plain(world, 2)], "it is another workload's by now"
+    clock.seconds += 60
+    reconciler.apply()
+    assert forgotten == [plain(world, 2), plain(world, 1)], "but 3 only fell and rose"
+
+
 def test_blocks_and_remote_routes_have_no_connections(world, reconciler, forgotten, clock):
     world.create("eth0")
     world.create("eth1")

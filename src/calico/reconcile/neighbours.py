@@ -67,8 +67,9 @@ class NeighbourReconciler:
                 continue
             self._due.update(keys)
             if known is not None and self._actual is not None:
-                for key in keys:  # they went with the interface
-                    self._actual.pop(key, None)
+                for key in (*keys, *self._due):  # they went with the interface
+                    if key.interface == name:
+                        self._actual.pop(key, None)
             self._lives[name] = life
             if not life and not keys:
                 del self._lives[name]
@@ -83,6 +84,7 @@ class NeighbourReconciler:
         if actual is None:
             actual = dict(self._table.read_back())
             self._due.update(self._intended, actual)
+            self._failed.clear()  # what still matters is due
         changes: dict[NeighbourKey, str | None] = {}
         for key in sorted(self._due):
             self._failed.pop(key, None)

@@ -1,6 +1,6 @@
 """The fewest changes that make a routing table equal to its intent; pure.
 
-    intended x actual, at some keys --plan--> deletions, departed addresses, replacements
+    intended x actual, at some keys --plan--> deletions, then replacements
 
 A route is replaced in one step wherever that is safe. An address that changes hands is not: its
 old route goes first, so that in between its connections can be forgotten.
@@ -22,10 +22,9 @@ IPV6_DEFAULT_METRIC = 1024  # what the kernel makes of 0
 
 
 class Plan(NamedTuple):
-    """What to do, in this order: delete, forget the connections of `departed`, replace."""
+    """What to do, in this order."""
 
     deletions: list[Change]
-    departed: list[Route]  # as they were
     replacements: list[Change]
 
 
@@ -45,26 +44,21 @@ def plan(intended: Routes, actual: Routes, keys: Iterable[RouteKey]) -> Plan:
     Routes that are already right are left alone, so a resync never disturbs traffic.
     """
     deletions: list[Change] = []
-    departed: list[Route] = []
     replacements: list[Change] = []
     for key in sorted(set(keys)):
         new, old = intended.get(key), actual.get(key)
         if new == old:
             continue
-        moves = old is not None and changes_hands(old, new)
-        if old is not None and (new is None or moves):
+        if old is not None and (new is None or changes_hands(old, new)):
             deletions.append(Delete(old))
-        if old is not None and moves:
-            departed.append(old)
         if new is not None:
             replacements.append(Replace(new))
-    return Plan(deletions, departed, replacements)
+    return Plan(deletions, replacements)
 
 
 def changes_hands(old: Route, new: Route | None) -> bool:
     """Tell whether one address leaves the workload here, or comes from elsewhere to one here."""
-    single = "/128" if ":" in old.destination else "/32"
-    if old.kind != "unicast" or not old.destination.endswith(single):
+    if not is_of_one_address(old):
         return False
     if new is None:
         return not old.gateway
@@ -72,6 +66,12 @@ def changes_hands(old: Route, new: Route | None) -> bool:
     return old.interface != new.interface and not is_remote
 
 
-def address_of(route: Route) -> str:
-    """Return the destination without its length."""
-    return route.destination.partition("/")[0]
+def is_of_one_address(route: Route) -> bool:
+    """Tell whether a route leads to one workload, here or on another node."""
+    single = "/128" if ":" in route.destination else "/32"
+    return route.kind == "unicast" and route.destination.endswith(single)
+
+
+def address_of(destination: str) -> str:
+    """Return a destination without its length."""
+    return destination.partition("/")[0]

@@ -30,7 +30,7 @@ from itertools import islice
 from typing import Protocol, TypeVar
 
 from calico.core.intent.keys import RouteKey
-from calico.core.intent.routes import Change, Replace, Route
+from calico.core.intent.routes import Change, Delete, Replace, Route
 from calico.kernel.routes import INTERFACE_NOT_UP
 from calico.reconcile.outcome import Outcome
 from calico.reconcile.route_plan import (
@@ -39,6 +39,8 @@ from calico.reconcile.route_plan import (
     Routes,
     address_of,
     as_read_back,
+    changes_hands,
+    is_of_one_address,
     plan,
 )
 
@@ -86,7 +88,8 @@ class RouteReconciler:
         self._actual: dict[RouteKey, Route] | None = None  # None: unknown, read it back
         self._due: dict[RouteKey, None] = {}  # where the two may differ, oldest first
         self._spared: dict[RouteKey, tuple[str, float]] = {}  # interface, left until when
-        self._departed: dict[str, float] = {}  # address -> when; its connections are still there
+        self._holders: dict[str, Route] = {}  # by destination: who last had an address
+        self._departed: dict[str, float] = {}  # since when; their connections are still there
         self._failed: dict[Hashable, str] = {}
         self._held: dict[Hashable, str] = {}
 
@@ -114,12 +117,19 @@ class RouteReconciler:
             if known == life:
                 continue
             self._due |= dict.fromkeys(keys)
-            if known is not None and self._actual is not None:
-                for key in keys:  # they went with the interface
-                    self._actual.pop(key, None)
+            if known is not None:
+                self._drop_beliefs(name)
             self._lives[name] = life
             self._first_seen.setdefault(name, self._now())
             self._forget_interface(name)
+
+    def _drop_beliefs(self, interface: str) -> None:
+        """Believe no longer in the routes of an interface that is or was down."""
+        actual = self._actual or {}
+        keys = self._by_interface.get(interface, ())
+        for key in (*keys, *self._due, *self._spared):
+            if (route := actual.get(key)) and route.interface == interface:
+                del actual[key]
 
     def note(self, key: RouteKey, route: Route | None) -> None:
         """Learn from a notification what someone else made of one route; None: not ours now."""
@@ -140,12 +150,15 @@ class RouteReconciler:
         if actual is None:
             actual = dict(self._table.read_back())
             self._due = dict.fromkeys((*self._due, *self._intended, *actual))
+            self._holders = {**_of_one_address(actual.values()), **self._holders}
+            self._failed.clear()  # what still matters is due
         self._recall_spared()
         batch = list(islice(self._due, at_most))
         self._due = dict.fromkeys(islice(self._due, at_most, None))
         for key in batch:
             self._failed.pop(key, None)
             self._held.pop(key, None)
+        self._note_departures(batch)
         if not batch:
             self._forget_departed()
         wanted = {key: self._intended[key] for key in batch if self._is_possible(key)}
@@ -156,39 +169,68 @@ class RouteReconciler:
 
     def _carry_out(self, planned: Plan, actual: dict[RouteKey, Route]) -> int:
         """Make the changes, believing in each only once the kernel has taken it."""
-        refused: dict[RouteKey, str] = {}
         replacements = [*planned.replacements, *self._siblings(planned, actual)]
-        for change in (*planned.deletions, *replacements):
-            actual.pop(change.route.key, None)
-        if planned.deletions:
-            refused.update(self._table.apply(planned.deletions))
-        departed = (address_of(route) for route in planned.departed if self._left(route))
-        self._departed |= dict.fromkeys(departed, self._now())
+        kept = self._table.apply(planned.deletions) if planned.deletions else {}
+        self._believe(planned.deletions, kept, actual)
         self._forget_before(replacements)
-        if replacements:
-            refused.update(self._table.apply(replacements))
-        for change in replacements:
-            if change.route.key not in refused:
-                actual[change.route.key] = change.route
-        for key, reason in refused.items():
-            (self._held if reason == INTERFACE_NOT_UP else self._failed)[key] = reason
+        refused = self._table.apply(replacements) if replacements else {}
+        self._believe(replacements, refused, actual)
+        self._holders |= _of_one_address(
+            change.route for change in replacements if change.route.key not in refused
+        )
         changed = {change.route.key for change in (*planned.deletions, *replacements)}
-        return len(changed) - len(refused)
+        return len(changed - kept.keys() - refused.keys())
+
+    def _believe(
+        self,
+        changes: Iterable[Change],
+        refused: Mapping[RouteKey, str],
+        actual: dict[RouteKey, Route],
+    ) -> None:
+        """Note what the kernel did; what it refused has left things as they were."""
+        for change in changes:
+            key, route = change.route.key, change.route
+            if key not in refused and isinstance(change, Delete):
+                actual.pop(key, None)
+            elif key not in refused:
+                actual[key] = route
+            elif refused[key] == INTERFACE_NOT_UP:
+                self._held[key] = INTERFACE_NOT_UP
+                self._lives[route.interface] = 0  # as we shall hear, or have not yet been told
+                if key in actual:
+                    self._due[key] = None  # what stands there goes, at the next turn
+            else:
+                self._failed[key] = refused[key]
+
+    def _note_departures(self, batch: Iterable[RouteKey]) -> None:
+        """Find the addresses that their holders lose, whatever became of the routes."""
+        for destination in {key.destination for key in batch} & self._holders.keys():
+            metrics = self._metrics.get(destination)
+            if not metrics:
+                heirs: list[Route | None] = [None]
+            else:
+                heirs = [self._intended[RouteKey(destination, metric)] for metric in metrics]
+            holder = self._holders[destination]
+            leaves = all(changes_hands(holder, heir) for heir in heirs)
+            if leaves:
+                self._departed[destination] = self._now()
+            if leaves or not metrics:
+                del self._holders[destination]
 
     def _forget_before(self, replacements: Iterable[Change]) -> None:
         """Forget the connections of departed addresses that somebody gets now."""
         if not self._departed:
             return
-        coming = {address_of(change.route) for change in replacements}
-        if returning := [address for address in self._departed if address in coming]:
-            self._forget(returning)
-            for address in returning:
-                del self._departed[address]
+        coming = {change.route.destination for change in replacements}
+        if returning := sorted(coming & self._departed.keys()):
+            self._forget([address_of(destination) for destination in returning])
+            for destination in returning:
+                del self._departed[destination]
 
     def _forget_departed(self) -> None:
         """Forget the connections of all departed addresses, in a quiet moment."""
         if self._departed and self._now() >= min(self._departed.values()) + QUIET_SECONDS:
-            self._forget(list(self._departed))
+            self._forget([address_of(destination) for destination in self._departed])
             self._departed.clear()
 
     def _is_possible(self, key: RouteKey) -> bool:
@@ -227,22 +269,20 @@ class RouteReconciler:
             del self._lives[name]
             self._first_seen.pop(name, None)
 
-    def _left(self, route: Route) -> bool:
-        """Tell whether an address is gone from an interface, and not just under another metric."""
-        address = route.destination
-        keys = (RouteKey(address, metric) for metric in self._metrics.get(address, ()))
-        return all(self._intended[key].interface != route.interface for key in keys)
-
     def _siblings(self, planned: Plan, actual: Routes) -> list[Change]:
         """Write again what a deletion may have hit: IPv4's kernel takes metric 0 for "any"."""
-        written = {change.route.key for change in planned.replacements}
+        changed = {change.route.key for change in (*planned.deletions, *planned.replacements)}
         keys = (
             RouteKey(change.route.destination, metric)
             for change in planned.deletions
             if not change.route.metric
             for metric in sorted(self._metrics.get(change.route.destination, ()))
         )
-        return [Replace(actual[key]) for key in keys if key in actual and key not in written]
+        return [Replace(actual[key]) for key in keys if key in actual and key not in changed]
+
+
+def _of_one_address(routes: Iterable[Route]) -> dict[str, Route]:
+    return {route.destination: route for route in routes if is_of_one_address(route)}
 
 
 def _discard(index: dict[str, set[Member]], where: str, member: Member) -> None:
