@@ -31,8 +31,8 @@ class Inbox(Generic[Key, Value]):
             self._latest.update(updates)
             self._arrived.notify()
 
-    def take(self, wait_seconds: float) -> Mapping[Key, Value]:
-        """Return all that has arrived, waiting for something if need be."""
+    def take(self, wait_seconds: float) -> dict[Key, Value]:
+        """Return all that has arrived, to keep, waiting for something if need be."""
         with self._arrived:
             if not self._latest:
                 self._arrived.wait(wait_seconds)

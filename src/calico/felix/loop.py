@@ -7,6 +7,9 @@
 Before the datastore is in sync nothing in the kernel is touched; once in sync, always in sync: a
 lost watch is resumed or listed again by the watcher, and the difference is fed.
 
+A whole datastore arrives at once, and takes seconds to read. It is read a part at a time, so that
+the loop goes on giving signs of life, and nothing is made of it before all of it is read.
+
 What the kernel refuses is reported, left alone, and looked at again at a resync that the loop
 queues with backoff. A change of settings, or of anything that the wiring depended on, ends the
 loop with `Restart`; the supervisor starts the agent again, traffic undisturbed.
@@ -17,6 +20,7 @@ anything but the inbox.
 
 import gc
 from collections.abc import Callable, Hashable, Mapping
+from itertools import islice
 from typing import Protocol, TypeGuard
 
 from msgspec import Struct
@@ -28,6 +32,7 @@ from calico.datastore.client import Entry
 from calico.datastore.watcher import WatchState
 from calico.felix.in_force import InForce
 from calico.felix.inbox import Inbox
+from calico.felix.process import tidy
 from calico.felix.records import Records
 from calico.felix.turns import Turns
 from calico.kernel.notifications import Distrusted, LinkChanged, LinkState, RouteChanged
@@ -35,6 +40,7 @@ from calico.reconcile.outcome import Outcome
 
 IDLE_SECONDS = 10.0  # the longest a turn waits; the watchdog wants signs of life
 FIRST_RETRY_SECONDS, LAST_RETRY_SECONDS = 0.05, 10.0
+READ_AT_ONCE = 4_000  # records, a quarter of a second
 
 
 class Restart(Exception):  # it is a request, not an error
@@ -101,6 +107,8 @@ class Loop:
     def __init__(self, parts: Parts, ranges: frozenset[str]) -> None:
         self._parts = parts
         self._out_of_sync = set(ranges)
+        self._unread: dict[str, Entry | None] = {}
+        self._listed: set[str] = set()  # ranges in sync once all of this is read
         self._applied_once = False
         self._waiting: dict[EndpointKey, int | None] = {}  # not yet told; None: to be gone
         self._retry_seconds = FIRST_RETRY_SECONDS
@@ -123,14 +131,29 @@ class Loop:
         parts = self._parts
         arrived = parts.inbox.take(wait_seconds)
         started = parts.now()
-        parts.records.feed(_records(arrived))
+        is_idle = not (arrived or self._unread or self._left)
+        self._unread |= _taken_records(arrived)
         self._note(arrived)
-        if self.is_in_sync:
+        self._read()
+        if self.is_in_sync and not self._unread:
             self._program(started)
             parts.end_turn()
         parts.turns.alive(self.is_in_sync, self._applied_once)
-        if not arrived and not self._left:
-            gc.collect()
+        if is_idle:
+            tidy()
+
+    def _read(self) -> None:
+        """Read what has arrived, or the next part of it."""
+        unread = self._unread
+        if len(unread) > READ_AT_ONCE:
+            # What is read is let go of, so that what comes of it takes its place in memory.
+            part = {path: unread.pop(path) for path in list(islice(unread, READ_AT_ONCE))}
+            self._parts.records.feed(part)
+            return
+        self._unread = {}
+        self._parts.records.feed(unread)
+        self._out_of_sync -= self._listed
+        self._listed.clear()
 
     def _note(self, arrived: Mapping[Hashable, object]) -> None:
         """Pass on what listeners said besides records."""
@@ -148,7 +171,7 @@ class Loop:
 
     def _note_watch(self, state: WatchState) -> None:
         if state.is_in_sync:
-            self._out_of_sync.discard(state.prefix)
+            self._listed.add(state.prefix)
         self._parts.turns.watch_changed(state)
 
     def _program(self, started: float) -> None:
@@ -195,8 +218,8 @@ class Loop:
             self._applied_once = True
             self._parts.in_force.set_blocked("")
             self._parts.turns.first_applied()
-            gc.collect()
-            gc.freeze()
+            tidy()
+            gc.freeze()  # what is here now mostly stays: not to be looked through again
 
     def _plan_retry(self, outcome: Outcome) -> None:
         if not outcome.failures:
@@ -206,7 +229,7 @@ class Loop:
             self._retry_seconds = min(self._retry_seconds * 2, LAST_RETRY_SECONDS)
 
     def _wait_seconds(self) -> float:
-        if self._left:
+        if self._left or self._unread:
             return 0.0
         now = self._parts.now()
         due = [timer.due for timer in self._parts.timers if timer.due]
@@ -228,9 +251,11 @@ def _life(value: object) -> int:
     return value.life if isinstance(value, LinkState) else 0
 
 
-def _records(arrived: Mapping[Hashable, object]) -> dict[str, Entry | None]:
-    return {
-        key: value
-        for key, value in arrived.items()
-        if isinstance(key, str) and (value is None or isinstance(value, Entry))
-    }
+def _taken_records(arrived: dict[Hashable, object]) -> dict[str, Entry | None]:
+    """Take the records out of all that arrived."""
+    records: dict[str, Entry | None] = {}
+    for key in [key for key in arrived if isinstance(key, str)]:
+        value = arrived.pop(key)
+        if value is None or isinstance(value, Entry):
+            records[key] = value
+    return records
