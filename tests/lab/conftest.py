@@ -10,7 +10,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from calico.core.analysis.matrix import Party
+from calico.core.analysis.matrix import Party, Port, questions
 from calico.lab import responder
 from calico.lab.build import read_files, up
 from calico.lab.cluster import down
@@ -20,7 +20,7 @@ from calico.lab.layout import parse_topology
 from calico.lab.place import Place
 from calico.lab.pods import delete_pod, find_pod
 from calico.lab.probe import Origin, Ports, Prober
-from calico.lab.processes import PYTHON, start, start_holder
+from calico.lab.processes import PYTHON, start, start_holder, wait_until
 from calico.lab.records import parse_resource, path, remove, write
 from calico.lab.shape import DEFAULT_PORTS, Pod
 from calico.lab.show import difference_lines, port_text
@@ -78,10 +78,13 @@ def make_wires(name, tmp_path):
         for station in ends
     ]
     prober = Prober(origins, Ports(place.directory / "ports"))
+    parties = [origin.party for origin in origins]
+    up_yet = [q for one in parties for q in questions([one], [one], [Port("tcp", 80)])]
+    assert wait_until(lambda: all(prober.matrix(up_yet).values()), 10), "no responder answers"
     return SimpleNamespace(
         place=place,
         topology=topology,
-        parties=[origin.party for origin in origins],
+        parties=parties,
         prober=prober,
         inside=lambda station: entering(place, station),
     )
