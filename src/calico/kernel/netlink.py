@@ -244,7 +244,9 @@ class NetlinkSocket:
             if not -1 <= index <= last:
                 continue
             if message.kind != NLMSG_ERROR:
-                echoes[index] = message
+                # The new generation is announced under the number of the last request.
+                if index >= 0 and message.kind == requests[index][0]:
+                    echoes[index] = message
                 continue
             if error := _refusal(operation, message):
                 refused.setdefault(index, error)

@@ -10,6 +10,7 @@ Source: linux/netfilter/nf_tables.h; libnftnl's udata.h for the notes.
 
 import struct
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
 from itertools import count
 
 from calico.core.nftables.changes import Entry
@@ -121,7 +122,7 @@ class TableMessages:
         """
         expressions, sets = encode_rule(rule, self.family, self._ids)
         requests = [r for anonymous in sets for r in self._anonymous_set(anonymous)]
-        parts = [text(2, chain), attribute(4 | NLA_F_NESTED, expressions)]
+        parts = [_chain(chain), attribute(4 | NLA_F_NESTED, expressions)]
         if before is not None:
             parts.append(_handle(6, before))
         if rule.comment:
@@ -194,8 +195,11 @@ class TableMessages:
             for element, entry in elements.items():
                 yield _map_element(encode_key(of, element), entry)
         else:
+            length = key_length(of)
+            head = _plain_element(bytes(length))[:12]  # three nested attributes, all alike
+            padding = b"\0" * (-length & 3)
             for element in elements:
-                yield _plain_element(encode_key(of, element))
+                yield head + encode_key(of, element) + padding
 
     def _elements(
         self, message: int, name: str, items: Iterable[bytes], *more: bytes
@@ -215,6 +219,12 @@ class TableMessages:
     def list_of(self, message: int, *attributes: bytes) -> Request:
         """Ask for all objects of one kind in this table."""
         return self._message(message, 0, *attributes)
+
+
+@lru_cache(maxsize=256)
+def _chain(name: str) -> bytes:
+    """Name the chain of a rule; the rules of a chain come one after the other."""
+    return text(2, name)
 
 
 def _handle(kind: int, handle: int) -> bytes:

@@ -147,6 +147,13 @@ def test_an_edit_touches_no_other_rule(table, reconciler):
     reconciler.update(TableDelta({"c": Chain((rule(2), rule(9), rule(3)))}))
     assert reconciler.apply().failures == {}
     assert handles("c") == [*new, last]
+    reconciler.update(TableDelta({"c": Chain((rule(2), rule(9), rule(3), rule(5), rule(6)))}))
+    assert reconciler.apply().failures == {}
+    assert handles("c")[:3] == [*new, last]
+    *_, five, six = handles("c")
+    reconciler.update(TableDelta({"c": Chain((rule(5), rule(6)))}))
+    assert reconciler.apply().failures == {}
+    assert handles("c") == [five, six]
 
 
 def test_comments_are_shown(table, reconciler):
