@@ -15,7 +15,6 @@ import os
 from collections.abc import Mapping
 from typing import TypeAlias, get_args
 
-import yaml
 from msgspec import Struct
 from msgspec.structs import FieldInfo, fields
 
@@ -152,22 +151,24 @@ def _from_file(text: str) -> dict[str, Scalar]:
         raise SettingsError(f"failed to parse config as YAML/JSON: {error}") from error
 
 
-class _NoDuplicates(yaml.SafeLoader):
-    """YAML that refuses a key written twice, and leaves dates alone."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[object, object]:
-        seen: set[object] = set()
-        for key_node, _ in node.value:
-            if (key := self.construct_object(key_node, deep=True)) in seen:
-                line = key_node.start_mark.line + 1
-                raise SettingsError(f'line {line}: key "{key}" already set in map')
-            seen.add(key)
-        return super().construct_mapping(node, deep)
-
-
 def _parsed(text: str) -> object:
+    """Read YAML that refuses a key written twice, and leaves dates alone."""
+    import yaml  # noqa: PLC0415  # 1.5 MB and 10 ms that only who has a file need spend
+
+    class NoDuplicates(yaml.SafeLoader):
+        def construct_mapping(
+            self, node: yaml.MappingNode, deep: bool = False
+        ) -> dict[object, object]:
+            seen: set[object] = set()
+            for key_node, _ in node.value:
+                if (key := self.construct_object(key_node, deep=True)) in seen:
+                    line = key_node.start_mark.line + 1
+                    raise SettingsError(f'line {line}: key "{key}" already set in map')
+                seen.add(key)
+            return super().construct_mapping(node, deep)
+
     try:
-        return yaml.load(text, Loader=_NoDuplicates)  # noqa: S506  # a SafeLoader
+        return yaml.load(text, Loader=NoDuplicates)  # noqa: S506  # a SafeLoader
     except (yaml.YAMLError, SettingsError) as error:
         raise SettingsError(f"failed to parse config as YAML/JSON: {error}") from error
 
