@@ -16,7 +16,7 @@ class Users(Generic[User, Used]):
     """A many-to-many relation, kept from the user's side."""
 
     def __init__(self) -> None:
-        self._uses: dict[User, frozenset[Used]] = {}  # only users that use something
+        self._uses: dict[User, tuple[Used, ...]] = {}  # only users that use something
         self._users: dict[Used, set[User]] = {}  # no empty sets
 
     def of(self, used: Used) -> AbstractSet[User]:
@@ -25,9 +25,9 @@ class Users(Generic[User, Used]):
 
     def replace(self, user: User, uses: Iterable[Used]) -> set[Used]:
         """Say what a user uses from now on; return what came into use or fell out of it."""
-        old, new = self._uses.pop(user, frozenset()), frozenset(uses)
+        old, new = frozenset(self._uses.pop(user, ())), frozenset(uses)
         if new:
-            self._uses[user] = new
+            self._uses[user] = tuple(new)  # a quarter of what sets cost, and most are small
         turned: set[Used] = set()
         for used in new - old:
             if used not in self._users:
