@@ -376,6 +376,28 @@ def test_an_interface_that_takes_its_address_along(world, reconciler, forgotten,
     assert forgotten == [plain(world, 2), plain(world, 1)], "but 3 only fell and rose"
 
 
+def test_an_address_that_moved_while_we_were_away(world, reconciler, forgotten):
+    world.create("cali1")
+    world.create("cali2")
+    world.write(workload(world, 1, "cali2"))
+    intend(reconciler, workload(world, 1, "cali1"))
+    reconciler.apply()
+    assert forgotten == [plain(world, 1)]
+    assert settled(reconciler)
+
+
+def test_an_address_in_two_places_keeps_its_connections(world, reconciler, forgotten, clock):
+    world.create("cali1")
+    world.create("cali2")
+    intend(reconciler, workload(world, 1, "cali1"))
+    reconciler.apply()
+    intend(reconciler, workload(world, 1, "cali2", metric=2000))
+    reconciler.apply()
+    clock.seconds += 60
+    reconciler.apply()
+    assert forgotten == []
+
+
 def test_blocks_and_remote_routes_have_no_connections(world, reconciler, forgotten, clock):
     world.create("eth0")
     world.create("eth1")

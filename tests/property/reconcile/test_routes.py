@@ -176,6 +176,30 @@ def test_every_story_ends_as_intended(story, resyncs):
     assert len(world.table.written) == before, "a second apply attempts nothing"
 
 
+moves = st.tuples(
+    st.sampled_from(["intend", "drop", "flap", "down", "up", "resync"]),
+    st.sampled_from(["cali1", "cali2"]),
+)
+
+
+@given(st.lists(moves, max_size=20))
+def test_nobody_inherits_connections(story):
+    """The table of the story watches; see WatchedTable."""
+    world = Story()
+    for step, interface in story:
+        route = Route("10.0.0.1/32", interface, scope="link", metric=1024)
+        value = {"intend": route, "drop": route.key, "resync": None}.get(step, interface)
+        getattr(world, step)(value)
+        world.apply(4)
+    world.drop(RouteKey("10.0.0.1/32", 1024))
+    world.apply(4)
+    world.wait(10)
+    world.apply(4)
+    reconciler = world.reconciler
+    for kept in (reconciler._holders, reconciler._departed, reconciler._by_interface):
+        assert kept == {}, "nothing is remembered of what is gone"
+
+
 tables = st.dictionaries(keys, routes, max_size=6).map(
     lambda found: {route.key: route for route in found.values()}
 )
