@@ -144,7 +144,10 @@ def ours(etcd_port, directory, **environment):
 
 
 def theirs(etcd_port, directory, **environment):
-    return Side("theirs", [FELIX], etcd_port, directory, **environment)
+    """The original, which keeps files of its own, in places that are its own here."""
+    places = "mount -t tmpfs none /var/lib && mount -t tmpfs none /run"
+    command = ["unshare", "--mount", "sh", "-c", f'{places} && exec "$0" "$@"', FELIX]
+    return Side("theirs", command, etcd_port, directory, **environment)
 
 
 class World:

@@ -54,7 +54,7 @@ def test_lists_what_ip_lists(links):
 
 def test_a_pair_with_one_end_in_another_namespace(links, make_namespace):
     pod = make_namespace()
-    peer = Peer("eth0", pod, mac="02:00:00:00:00:05")
+    peer = Peer("eth0", pod, mac="02:00:00:00:00:05", queues=3)
     links.create_veth("cali0", peer, mtu_bytes=1450, mac="ee:ee:ee:ee:ee:ee", up=True)
     assert set(links.list()) == {"lo", "cali0"}
     assert links.get("cali0").mac == "ee:ee:ee:ee:ee:ee"
@@ -65,6 +65,10 @@ def test_a_pair_with_one_end_in_another_namespace(links, make_namespace):
         eth0 = there.get("eth0")
     assert (eth0.mac, eth0.mtu_bytes, eth0.is_up) == ("02:00:00:00:00:05", 1450, True)
     assert links.get("cali0").is_running
+    with inside(pod):
+        [far] = json.loads(run(["ip", "-j", "-d", "link", "show", "eth0"]))
+    [near] = json.loads(run(["ip", "-j", "-d", "link", "show", "cali0"]))
+    assert {each[way] for each in (near, far) for way in ("num_tx_queues", "num_rx_queues")} == {3}
     links.delete("cali0")
     links.delete("cali0")
     with inside(pod), Links() as there:

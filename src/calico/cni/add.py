@@ -74,6 +74,7 @@ def add(request: Request) -> bytes:
             mac=request.config.runtime_config.mac,
             routes=delegate.routes(request),
             forwards=request.config.container_settings.allow_ip_forwarding,
+            queues=max(request.config.num_queues, 1),
         )
         namespace = request.call.namespace
         undo.callback(quietly, "pair", partial(network.remove_host_end, pair.host))

@@ -43,6 +43,7 @@ class Pair(Struct, frozen=True):
     addresses: tuple[str, ...] = ()  # without lengths
     routes: tuple[str, ...] = DEFAULT_ROUTES
     forwards: bool = False
+    queues: int = 1
 
     @property
     def has_ipv6(self) -> bool:
@@ -71,7 +72,7 @@ def create_pair(pair: Pair, namespace: int) -> str:
     """Make the pair, in place of one of that name; give the container end's hardware address."""
     with Links() as links:
         links.delete(pair.host)
-        peer = Peer(pair.container, namespace, pair.mac)
+        peer = Peer(pair.container, namespace, pair.mac, pair.queues)
         links.create_veth(pair.host, peer, pair.mtu_bytes, HOST_MAC, up=True)
     with netns.inside(namespace), Links() as links:
         link = links.get(pair.container)

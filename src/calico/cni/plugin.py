@@ -76,8 +76,9 @@ def send(agent: _socket.socket, payload: bytes, netns: str) -> None:
         right = fd.to_bytes(4, sys.byteorder)
         attached.append((_socket.SOL_SOCKET, _socket.SCM_RIGHTS, right))
     frame = b"%08x" % len(payload) + payload
-    sent = agent.sendmsg([frame], attached)
-    agent.sendall(frame[sent:])
+    rest = frame[agent.sendmsg([frame], attached) :]
+    if rest:  # sending nothing fails, too, once the agent has answered and closed
+        agent.sendall(rest)
 
 
 def receive(agent: _socket.socket) -> bytes:

@@ -36,7 +36,7 @@ RTM_NEWLINK, RTM_DELLINK, RTM_GETLINK, RTM_SETLINK = 16, 17, 18, 19
 IFF_UP, IFF_RUNNING = 0x1, 0x40
 
 _ADDRESS, _NAME, _MTU, _PARENT, _MASTER, _LINKINFO = 1, 3, 4, 5, 10, 18
-_NAMESPACE, _EXT_MASK = 28, 29
+_NAMESPACE, _EXT_MASK, _TX_QUEUES, _RX_QUEUES = 28, 29, 31, 32
 _INFO_KIND, _INFO_DATA, _VETH_PEER = 1, 2, 1
 _VXLAN_ID, _VXLAN_LINK, _VXLAN_LOCAL, _VXLAN_LEARNING = 1, 3, 4, 7
 _VXLAN_PORT, _VXLAN_LOCAL6 = 15, 17
@@ -61,11 +61,15 @@ class Link(Struct, frozen=True):
 
 
 class Peer(Struct, frozen=True):
-    """The far end of a veth pair; `namespace` is a descriptor, None for the same namespace."""
+    """The far end of a veth pair; `namespace` is a descriptor, None for the same namespace.
+
+    `queues` is for both ends; 0 leaves it to the kernel, which makes one for each CPU.
+    """
 
     name: str
     namespace: int | None = None
     mac: str = ""  # "" leaves it to the kernel
+    queues: int = 0
 
 
 class Vxlan(Struct, frozen=True):
@@ -147,10 +151,13 @@ class Links:
 
         The far end is down: the kernel refuses to raise it before the pair is joined.
         """
-        far = _header() + text(_NAME, peer.name) + _looks(peer.mac, mtu_bytes)
+        queues = _queues(peer.queues)
+        far = _header() + text(_NAME, peer.name) + _looks(peer.mac, mtu_bytes) + queues
         if peer.namespace is not None:
             far += attribute(_NAMESPACE, _U32.pack(peer.namespace))
-        self._create("veth", name, attribute(_VETH_PEER, far), _looks(mac, mtu_bytes), up=up)
+        self._create(
+            "veth", name, attribute(_VETH_PEER, far), _looks(mac, mtu_bytes) + queues, up=up
+        )
 
     def create_bridge(self, name: str, mtu_bytes: int = 0, mac: str = "") -> None:
         """Create a bridge, down. Raises KernelError."""
@@ -221,6 +228,11 @@ def _header(*, up: bool = False) -> bytes:
 def _looks(mac: str, mtu_bytes: int) -> bytes:
     encoded = attribute(_ADDRESS, bytes.fromhex(mac.replace(":", ""))) if mac else b""
     return encoded + (attribute(_MTU, _U32.pack(mtu_bytes)) if mtu_bytes else b"")
+
+
+def _queues(count: int) -> bytes:
+    number = _U32.pack(count)
+    return attribute(_TX_QUEUES, number) + attribute(_RX_QUEUES, number) if count else b""
 
 
 def _text(payload: bytes) -> str:
