@@ -13,15 +13,16 @@ from calico.core.calc.applied_policies import (
 )
 from calico.core.calc.labels import effective_labels, labelled
 from calico.core.intent.keys import EndpointKey, PolicyKey
-from strategies import TIERS, labels, selectors
+from calico.core.selector.ast import All, Has, Not
+from strategies import TIERS, few, rarely
 
-profiles = st.sampled_from(("p", "q"))
-endpoints = st.builds(EndpointKey, st.just("k8s"), st.sampled_from("uvw"), st.just("eth0"))
+# Few labels and selectors: most policies apply, and what changes is order, tier and direction.
+labels = st.sampled_from(({}, {"a": "x"}))
+selectors = rarely(Not(Has("a")), st.sampled_from((All(), Has("a"), Has("a"))))
+profiles = st.just("p")
+endpoints = st.builds(EndpointKey, st.just("k8s"), st.sampled_from("uv"), st.just("eth0"))
 policies = st.builds(
-    PolicyKey,
-    st.sampled_from(("NetworkPolicy", "GlobalNetworkPolicy")),
-    st.sampled_from(("", "n")),
-    st.sampled_from(("a", "a-b")),
+    PolicyKey, st.just("NetworkPolicy"), st.just("n"), st.sampled_from(("a", "a-b", "b"))
 )
 placements = st.builds(
     Placement,
@@ -32,17 +33,21 @@ placements = st.builds(
     st.booleans(),
 )
 tier_placements = st.builds(
-    TierPlacement, st.sampled_from((1.0, inf)), st.sampled_from(("Deny", "Pass"))
+    TierPlacement, st.sampled_from((1.0, 2.0, inf)), st.sampled_from(("Deny", "Pass"))
 )
+subjects = st.builds(labelled, labels, few(profiles, 1))
 updates = st.one_of(
-    st.tuples(
-        st.just("set_endpoint"),
-        endpoints,
-        st.none() | st.builds(labelled, labels, st.lists(profiles, max_size=2).map(tuple)),
-    ),
+    st.tuples(st.just("set_endpoint"), endpoints, subjects),
+    st.tuples(st.just("set_endpoint"), endpoints, st.none() | subjects),
     st.tuples(st.just("set_profile"), profiles, st.none() | labels),
+    st.tuples(st.just("set_profile"), profiles, labels),
+    st.tuples(st.just("set_policy"), policies, placements),
     st.tuples(st.just("set_policy"), policies, st.none() | placements),
     st.tuples(st.just("set_tier"), st.sampled_from(TIERS), st.none() | tier_placements),
+)
+beginnings = st.lists(updates, min_size=6, max_size=10)
+batches = st.tuples(
+    beginnings, st.lists(st.lists(updates, min_size=1, max_size=3), min_size=8, max_size=15)
 )
 
 
@@ -52,12 +57,12 @@ def put(table, key, value):
         table[key] = value
 
 
-@given(st.lists(st.lists(updates, min_size=1, max_size=4), max_size=20))
+@given(batches)
 def test_equals_its_definition(batches):
     view = AppliedPolicies()
     known = {"set_endpoint": {}, "set_profile": {}, "set_policy": {}, "set_tier": {}}
     seen, applied = {}, set()
-    for batch in batches:
+    for batch in (batches[0], *batches[1]):
         for setter, key, value in batch:
             getattr(view, setter)(key, value)
             put(known[setter], key, value)

@@ -4,9 +4,15 @@ from math import inf
 
 import pytest
 
-from calico.core.calc.applied_policies import Placement, TierPlacement, applied_tiers
+from calico.core.calc.applied_policies import (
+    AppliedPolicies,
+    Placement,
+    TierPlacement,
+    applied_tiers,
+)
+from calico.core.calc.labels import labelled
 from calico.core.intent.endpoints import Tier
-from calico.core.intent.keys import PolicyKey
+from calico.core.intent.keys import EndpointKey, PolicyKey
 from calico.core.selector.ast import All, Has
 
 
@@ -65,3 +71,14 @@ def test_tiers_hold_the_directions_of_what_matches():
         Tier("t", "Pass", ingress=(key("both"), key("in")), egress=(key("both"),)),
         Tier("u", "Deny", egress=(key("out"),)),
     )
+
+
+def test_a_profile_gives_and_takes():
+    view, endpoint, policy = AppliedPolicies(), EndpointKey("k8s", "n/w", "eth0"), key("p")
+    view.set_endpoint(endpoint, labelled({}, ("profile",)))
+    view.set_policy(policy, Placement(Has("a"), "t"))
+    assert view.flush() == ({endpoint: ()}, {})
+    view.set_profile("profile", {"a": "1"})
+    assert view.flush() == ({endpoint: (Tier("t", "Deny", (policy,), (policy,)),)}, {policy: True})
+    view.set_profile("profile", None)
+    assert view.flush() == ({endpoint: ()}, {policy: None})
