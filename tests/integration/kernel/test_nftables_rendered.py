@@ -1,8 +1,8 @@
 """All that core/render says is said to the kernel and read back the same, at the size of W."""
 
 import pytest
-from bench.bench_render import whole, world
 
+from bench.bench_render import whole, world
 from calico.core.render.ruleset import RuleSets
 from calico.core.render.settings import RenderSettings
 from calico.kernel.nftables import KernelTable
