@@ -9,6 +9,7 @@ gone when this ends.
 """
 
 import os
+import re
 import socket
 import sys
 import time
@@ -27,6 +28,7 @@ from etcd_server import running_etcd
 from tests.bench import world
 
 READY_SECONDS = 120.0
+TURN = re.compile(r"felix.turns: turn .*? milliseconds=(\S+) thought_milliseconds=(\S+)")
 TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -96,11 +98,11 @@ class Agent:
         """Ask on one connection at a time, not more often than it costs us to know."""
         while time.monotonic() - started < READY_SECONDS:
             if self._process.poll() is not None:
-                raise AssertionError(f"the agent ended: {self.log.read_text()[-2000:]}")
+                raise AssertionError(f"the agent ended: {self.said()[-2000:]}")
             if b" 200 " in self._readiness():
                 return
             time.sleep(0.02)
-        raise AssertionError(f"not ready: {self._readiness()!r} {self.log.read_text()[-2000:]}")
+        raise AssertionError(f"not ready: {self._readiness()!r} {self.said()[-2000:]}")
 
     @staticmethod
     def _readiness():
@@ -125,13 +127,12 @@ class Agent:
         raise AssertionError(field)
 
     def turns(self):
-        """Give the milliseconds of every turn so far that did something."""
-        found = []
-        for line in self.log.read_text().splitlines():
-            _, has, rest = line.partition(" milliseconds=")
-            if has and " turn " in line:
-                found.append(float(rest.split()[0].strip('"')))
-        return found
+        """Give (milliseconds, of which thinking) of every turn so far that did something."""
+        return [(float(all_), float(thought)) for all_, thought in TURN.findall(self.said())]
+
+    def said(self):
+        """Return the log so far."""
+        return self.log.read_text() if self.log.exists() else ""
 
     def wait_until_idle(self, quiet_seconds=0.5):
         """Wait until it uses next to no CPU."""

@@ -1,7 +1,7 @@
 """How long from a write to the first packet with the new verdict.
 
-    write --etcd--> agent --> kernel
-    probe_loop.py: outside --datagrams--> eth0, node, cali0 --> p0     "from when on they pass"
+write --etcd--> agent --> kernel
+probe_loop.py: outside --datagrams--> eth0, node, cali0 --> p0     "from when on they pass"
 """
 
 import subprocess
