@@ -24,13 +24,13 @@ from calico.datastore.client import Datastore
 from calico.lab import etcd, nodes
 from calico.lab.computed import expected, read_snapshot
 from calico.lab.config import Config
-from calico.lab.fabric import keeper
+from calico.lab.fabric import is_up, keeper
 from calico.lab.layout import with_defaults
 from calico.lab.parallel import each
 from calico.lab.place import Place, read_record, write_record
 from calico.lab.pods import PodRecord, add_pod, forget_sandbox, namespace_path, pods
 from calico.lab.probe import Origin, Ports, Prober
-from calico.lab.processes import Remembered, is_running, kill, recall
+from calico.lab.processes import Remembered, is_running, kill
 from calico.lab.records import write_namespaces
 from calico.lab.shape import Namespace, Pod, Station, Topology
 from calico.lab.topology import LabError
@@ -111,7 +111,7 @@ class Cluster:
     def start_node(self, name: str) -> None:
         """Start a node that is down, and its pods anew, as a kubelet would."""
         station = self._station(name)
-        if recall(self.place, f"holder-{name}") is not None:
+        if is_up(self.place, name):
             raise LabError(f"{name} is up: `calico-lab kill-node {name}` ends it")
         kill(self.place, name)
         nodes.start_station(self.place, station, self.topology.segments)
@@ -158,14 +158,15 @@ class Cluster:
 
     def origins(self, outside: bool = False) -> list[Origin]:
         """List who can ask and be asked: every pod that is up; with `outside`, the rest too."""
+        up = {station.name for station in self.topology.stations if is_up(self.place, station.name)}
         found = [
             Origin(record.party, namespace_path(self.place, record))
             for record in pods(self.place).values()
-            if record.addresses and recall(self.place, f"holder-{record.pod.node}")
+            if record.addresses and record.pod.node in up
         ]
         stations = (s for s in self.topology.stations if outside and s.kind != "router")
         for station in stations:
-            if recall(self.place, f"holder-{station.name}"):
+            if station.name in up:
                 node = station.name if station.kind == "node" else ""
                 party = Party(station.name, node, station.addresses)
                 path = Path(f"/proc/{keeper(self.place, station.name)}/ns/net")

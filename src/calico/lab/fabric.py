@@ -11,6 +11,7 @@ A station keeps its hardware addresses over a restart, as a machine does, so its
 not forget it first.
 """
 
+from collections.abc import Iterator
 from hashlib import sha256
 from ipaddress import ip_interface, ip_network
 
@@ -32,6 +33,15 @@ def keeper(place: Place, station: str) -> int:
     if found is None:
         raise LabError(f"{station} is down: start it with `calico-lab start-node {station}`")
     return found.pid
+
+
+def is_up(place: Place, station: str) -> bool:
+    """Tell whether anything of a station is left to enter."""
+    try:
+        keeper(place, station)
+    except LabError:
+        return False
+    return True
 
 
 def _is_outside_pods(found: Remembered) -> bool:
@@ -72,10 +82,24 @@ def plug(place: Place, station: Station, segments: tuple[Segment, ...]) -> None:
     _ip(place, FABRIC, cables)
     settings = [line for interface in station.interfaces for line in _settings(interface, mtu)]
     routes = [f"route add {route.destination} via {route.gateway}" for route in station.routes]
+    routes += _last_resort(station)
     _ip(place, station.name, ["link set lo up", *settings, *routes])
     if station.kind != "host":
         forwarding = ("net.ipv4.ip_forward=1", "net.ipv6.conf.all.forwarding=1")
         run((*entering(place, station.name), "sysctl", "-q", "-w", *forwarding))
+
+
+def _last_resort(station: Station) -> Iterator[str]:
+    """Give a node without a router a default route of sorts, as every machine has one.
+
+    Pods ask for 169.254.1.1, and proxy ARP answers only if the node has a way there.
+    """
+    has = {ip_interface(address).version for one in station.interfaces for address in one.addresses}
+    led = {ip_network(one.destination) for one in station.routes}
+    for everything in ("0.0.0.0/0", "::/0"):
+        network = ip_network(everything)
+        if station.kind == "node" and network.version in has and network not in led:
+            yield f"route add {everything} dev {station.interfaces[0].name}"
 
 
 def _settings(interface: Interface, mtu: dict[str, int]) -> list[str]:

@@ -20,7 +20,7 @@ from calico.kernel.run import ProgramFailed, run
 from calico.lab import etcd, nodes
 from calico.lab.cluster import Cluster
 from calico.lab.computed import Snapshot, read_snapshot
-from calico.lab.fabric import entering
+from calico.lab.fabric import entering, is_up
 from calico.lab.parallel import each
 from calico.lab.pods import is_answering, pods
 from calico.lab.processes import recall
@@ -124,13 +124,13 @@ def status(cluster: Cluster) -> Status:
 
 
 def _node(cluster: Cluster, name: str, snapshot: Snapshot) -> NodeStatus:
-    if recall(cluster.place, f"holder-{name}") is None:
+    if not is_up(cluster.place, name):
         return NodeStatus(name, up=False, problem="down")
     registered = _registered(name, snapshot)
-    settings = cluster.description.config.settings
+    told = nodes.node_environment(cluster.place, cluster.description.config)
     methods: dict[Version, str] = {
-        4: settings.calico_ip_autodetection_method,
-        6: settings.calico_ip6_autodetection_method,
+        4: told.get("IP_AUTODETECTION_METHOD", ""),
+        6: told.get("IP6_AUTODETECTION_METHOD", ""),
     }
     addresses = []
     for version in VERSIONS:
