@@ -122,7 +122,9 @@ def _kept(request: Request, endpoint: WorkloadEndpoint | None) -> Result | None:
         return None
     held = ipam.held(request)
     addresses = {given.address for given in held}
-    return ipam.result_of(held) if held and addresses == set(addresses_of(endpoint)) else None
+    if not held or addresses != set(addresses_of(endpoint)):
+        return None
+    return ipam.result_of(held, is_whole=ipam.is_named(request))
 
 
 def _assign(request: Request, mac: str, found: tuple[WorkloadEndpoint | None, int]) -> Committed:
@@ -131,7 +133,8 @@ def _assign(request: Request, mac: str, found: tuple[WorkloadEndpoint | None, in
 
     assignment, revision = ipam.assign(request, also)
     addresses = tuple(given.address for given in assignment.all)
-    return Committed(addresses, ipam.result_of(assignment.all), revision)
+    result = ipam.result_of(assignment.all, is_whole=ipam.is_named(request))
+    return Committed(addresses, result, revision)
 
 
 def _write_endpoint(

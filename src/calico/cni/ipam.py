@@ -68,6 +68,11 @@ def wanted_addresses(request: Request) -> tuple[str, ...]:
     return (named.partition("/")[0],) if named else request.config.ips
 
 
+def is_named(request: Request) -> bool:
+    """Tell whether the addresses were asked for by name: such results have no block's length."""
+    return bool(wanted_addresses(request))
+
+
 def held(request: Request) -> tuple[Given, ...]:
     """List what the container holds already."""
     try:
@@ -100,7 +105,7 @@ def add(request: Request) -> bytes:
     given = held(request)
     if not given:
         given = assign(request)[0].all
-    result = result_of(given, is_whole=bool(wanted_addresses(request)))
+    result = result_of(given, is_whole=is_named(request))
     return render_result(result, request.config.cni_version or "0.1.0")
 
 

@@ -76,6 +76,8 @@ class Request(Struct, frozen=True):
 def prepare(agent: Agent, call: Call, runner: PluginRunner) -> Request:
     """Read and check a request. Raises CniError."""
     config = parse_config(call.config)
+    if not call.environment.get("CNI_PATH"):
+        raise CniError(BAD_ENVIRONMENT, "required env variables [CNI_PATH] missing")
     identity = parse_identity(call.environment, agent.node)
     if config.nodename not in {"", agent.node}:
         text = f"nodename {config.nodename!r} is not this node, which is {agent.node!r}"

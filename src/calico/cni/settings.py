@@ -160,14 +160,18 @@ def parse_config(raw: bytes) -> NetworkConfig:
     try:
         config = msgspec.json.decode(raw, type=NetworkConfig)
     except msgspec.ValidationError as error:
+        if not raw.lstrip().startswith(b"{"):
+            text = "the network configuration is not a JSON object"
+            raise CniError(BAD_JSON, text, str(error)) from error
         raise _refused([_problem(error)]) from error
     except msgspec.DecodeError as error:
         raise CniError(BAD_JSON, "the network configuration is not JSON", str(error)) from error
     if config.version not in VERSIONS:
+        supported = " ".join(f'"{version}"' for version in VERSIONS)
         raise CniError(
             VERSION,
             "incompatible CNI versions",
-            f'config is "{config.cni_version}", plugin supports {list(VERSIONS)}',
+            f'config is "{config.cni_version}", plugin supports [{supported}]',
         )
     found = list(problems(config))
     if found:

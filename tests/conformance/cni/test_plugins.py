@@ -201,3 +201,130 @@ def test_add_check_delete(told, version, pod):
                 "after delete": side.world()}  # fmt: skip
 
     alike(told(story, "10.65.0.0/24"))
+
+
+def test_both_families_pools_and_more_pods(told):
+    """Addresses of several pods, in order; a pool by name, by CIDR; an address by name."""
+
+    def story(side):
+        ipam = {"type": "calico-ipam", "assign_ipv6": "true"}
+        by_name = {"type": "calico-ipam", "ipv4_pools": ["pool-1"]}
+        by_cidr = {"type": "calico-ipam", "ipv4_pools": ["10.66.0.0/24"]}
+        only6 = {"type": "calico-ipam", "assign_ipv4": "false", "assign_ipv6": "true"}
+        asked = [side.set(ipam=each) for each in (ipam, ipam, by_name, by_cidr, only6)]
+        outs = [
+            answer(side.call("ADD", side.container(number, f"web-{number}"), config))
+            for number, config in enumerate(asked)
+        ]
+        named = "IgnoreUnknown=1;K8S_POD_NAMESPACE=shop;K8S_POD_NAME=web-9;IP=10.65.0.200"
+        container = side.container(9, "web-9")
+        outs.append(answer(side.call("ADD", container, side.set(), CNI_ARGS=named)))
+        before = side.world()
+        for number, config in enumerate(asked):
+            outs.append(answer(side.call("DEL", side.container(number), config)))
+        return {"answers": outs, "before": before, "after": side.world()}
+
+    alike(told(story, "10.65.0.0/24", "10.66.0.0/24", "fd65::/64"))
+
+
+def test_again_and_labels(told):
+    """ADD twice, by another sandbox of the same pod, and a late DEL of the first."""
+
+    def story(side):
+        first, second = side.container(1, "web"), side.container(2, "web")
+        outs = [answer(side.call("ADD", each)) for each in (first, second)]
+        both = side.world()
+        outs.append(answer(side.call("DEL", first)))
+        one = side.world()
+        outs.append(answer(side.call("DEL", second, CNI_NETNS="")))
+        none = side.world()["records"]  # the original leaves the pair, we remove it
+        return {"answers": outs, "both": both, "one": one, "none": none}
+
+    alike(told(story, "10.65.0.0/24"))
+
+
+def test_alone(told):
+    """calico-ipam without calico around it."""
+
+    def story(side):
+        container = side.container(1, "web")
+        config = side.set("0.3.1", type="calico-ipam", ipam={"type": "calico-ipam"})
+        outs = [
+            answer(side.call(command, container, config, plugin="calico-ipam"))
+            for command in ("ADD", "DEL", "DEL")
+        ]
+        return {"answers": outs, "after": side.world()}
+
+    alike(told(story, "10.65.0.0/24"))
+
+
+WRONG = {
+    "version": lambda side: side.set("9.9.9"),
+    "no name": lambda side: side.set(name=""),
+    "bad name": lambda side: side.set(name="-net"),
+    "unknown pool": lambda side: side.set(ipam={"type": "calico-ipam", "ipv4_pools": ["none"]}),
+    "pool of the other family": lambda side: side.set(
+        ipam={"type": "calico-ipam", "ipv4_pools": ["pool-1"]}
+    ),
+    "bad CIDR": lambda side: side.set(ipam={"type": "calico-ipam", "ipv4_pools": ["10.0/8"]}),
+    "no such plugin": lambda side: side.set(ipam={"type": "no-such-plugin"}),
+    "no IPAM": lambda side: side.set(ipam={}),
+    "full": lambda side: side.set(ipam={"type": "calico-ipam", "ipv4_pools": ["10.67.0.0/26"]}),
+}
+
+
+@pytest.mark.parametrize("adder", [False, True])
+def test_each_deletes_what_the_other_added(make_namespace, tmp_path, adder):
+    with namespaces.inside(make_namespace()), running_etcd() as server:
+        store = EtcdDatastore(server.settings)
+        store.url = server.url
+        side = Story(store, tmp_path, True, "10.65.0.0/24")
+        try:
+            container = side.container(1, "web")
+            side.is_ours = adder
+            assert side.call("ADD", container).status == 0
+            assert side.host.records("workloadendpoints")
+            side.is_ours = not adder
+            assert answer(side.call("DEL", container)) == [0, ""]
+            world = side.world()
+            assert not side.host.records("workloadendpoints")
+            assert not side.host.records("/handle/")
+            assert not world["host"]
+            assert not world["containers"][1]["links"]
+        finally:
+            side.close()
+            store.close()
+
+
+CODES_OF_OURS = {"no such plugin": 5, "no IPAM": 7}  # the original: 999, like all of its own
+
+
+def code_of(outcome):
+    found = json.loads(outcome.out) if outcome.out.startswith("{") else {}
+    return outcome.status, found.get("code", 0)
+
+
+@pytest.mark.parametrize("command", ["ADD", "DEL"])
+@pytest.mark.parametrize("what", WRONG)
+def test_what_is_wrong_has_the_same_code(told, what, command):
+    def story(side):
+        return code_of(side.call(command, side.container(1, "web"), WRONG[what](side)))
+
+    theirs, ours = told(story, "10.65.0.0/24", "fd65::/64")
+    assert ours == (theirs[0], CODES_OF_OURS.get(what, theirs[1]))
+
+
+MISSING = ("CNI_CONTAINERID", "CNI_NETNS", "CNI_IFNAME", "CNI_PATH")
+
+
+@pytest.mark.parametrize("command", ["ADD", "DEL", "VERSION", "NONSENSE"])
+def test_what_is_missing_has_the_same_code(told, command):
+    def story(side):
+        container = side.container(1, "web")
+        found = {what: code_of(side.call(command, container, **{what: None})) for what in MISSING}
+        return found | {"bad JSON": code_of(side.call(command, container, "not an object"))}
+
+    theirs, ours = told(story, "10.65.0.0/24")
+    if command == "NONSENSE":  # we look at the command before the configuration
+        theirs["bad JSON"] = (1, 4)
+    assert ours == theirs
