@@ -5,7 +5,7 @@ import os
 import signal
 import sys
 import urllib.request
-from urllib.error import HTTPError, URLError
+from urllib.error import HTTPError
 
 from calico.core.model.codec import decode
 from calico.datastore.etcd import EtcdDatastore
@@ -16,6 +16,7 @@ from waiting import wait_until
 
 NODE = "n1"
 HEALTH_PORT = 9099
+METRICS_PORT = 9091
 
 
 class Felix:
@@ -31,6 +32,8 @@ class Felix:
             "FELIX_FELIXHOSTNAME": NODE,
             "FELIX_HEALTHENABLED": "true",
             "FELIX_HEALTHPORT": str(HEALTH_PORT),
+            "FELIX_PROMETHEUSMETRICSENABLED": "true",
+            "FELIX_PROMETHEUSMETRICSPORT": str(METRICS_PORT),
             **environment,
         }
         self.process = None
@@ -53,8 +56,16 @@ class Felix:
                 return answer.status, answer.read().decode()
         except HTTPError as error:
             return error.code, error.read().decode()
-        except URLError:
+        except OSError:  # URLError is one
             return 0, ""
+
+    def metrics(self):
+        with urllib.request.urlopen(
+            f"http://127.0.0.1:{METRICS_PORT}/metrics", timeout=5
+        ) as answer:
+            lines = answer.read().decode().splitlines()
+        samples = (line.rsplit(" ", 1) for line in lines if not line.startswith("#"))
+        return {name: float(value) for name, value in samples}
 
     def kill(self):
         self.process.send_signal(signal.SIGKILL)

@@ -9,7 +9,7 @@
 Ownership: the loop is its only caller. What "ours" means in the kernel is each adapter's.
 """
 
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
 
 from msgspec import Struct
 
@@ -22,6 +22,7 @@ from calico.core.nftables.vocabulary import Family
 from calico.core.render.interfaces import Interfaces
 from calico.core.render.names import owner_interface
 from calico.core.render.ruleset import RuleSets
+from calico.felix.statistics import NodeCounts
 from calico.reconcile.neighbours import NeighbourReconciler
 from calico.reconcile.nftables import NftablesReconciler
 from calico.reconcile.order import Reconciler, in_order, take
@@ -49,12 +50,14 @@ class Dataplane:
         interfaces: Interfaces,
         reconcilers: Reconcilers,
         note_repairs: Callable[[str, int], None],
+        counts: NodeCounts,
     ) -> None:
         self._rule_sets = rule_sets
         self._interfaces = interfaces
         self._of = reconcilers
         self._note_repairs = note_repairs
-        self._repairs = dict.fromkeys(reconcilers.tables, 0)
+        self._counts = counts
+        self._repairs: dict[str, int] = {}
         self._by_interface: dict[str, EndpointKey] = {}
         self._by_address: dict[str, EndpointKey] = {}
         others: list[tuple[str, Reconciler]] = [
@@ -69,6 +72,7 @@ class Dataplane:
 
     def feed(self, delta: IntentDelta) -> None:
         """Accept new intent; touches memory only."""
+        self._counts.note_intent(delta)
         self._rule_sets.feed(delta)
         for key, endpoint in delta.endpoints.items():
             self._interfaces.set_endpoint(key, endpoint)
@@ -78,6 +82,7 @@ class Dataplane:
                 self._by_address |= dict.fromkeys(addresses, key)
         for family, table_delta in self._rule_sets.flush().items():
             self._of.tables[family].update(table_delta)
+            self._counts.note_table(family, table_delta)
         if delta.endpoints:
             self._feed_interfaces()
 
@@ -120,11 +125,18 @@ class Dataplane:
     def apply(self) -> Outcome:
         """Close the gap, or a bounded part of it; failures by endpoint where they have one."""
         outcome = take(self._steps, self._owner)
-        for family, table in self._of.tables.items():
-            if table.repairs > self._repairs[family]:
-                self._note_repairs(f"{family} rules", table.repairs - self._repairs[family])
-                self._repairs[family] = table.repairs
+        for part, repairs in self._repaired():
+            if repairs > self._repairs.get(part, 0):
+                self._note_repairs(part, repairs - self._repairs.get(part, 0))
+                self._repairs[part] = repairs
         return outcome
+
+    def _repaired(self) -> Iterator[tuple[str, int]]:
+        for family, table in self._of.tables.items():
+            yield f"{family} rules", table.repairs
+        for name, routes in (("routes", self._of.routes), ("IPv6 routes", self._of.routes6)):
+            if routes is not None:
+                yield name, routes.repairs
 
     def _route_tables(self) -> list[RouteReconciler]:
         return (

@@ -98,6 +98,7 @@ class Turns:
     def repaired(self, part: str, count: int) -> None:
         """Log what was put right that somebody else had changed."""
         log.warning("repaired a foreign change", extra={"part": part, "changes": count})
+        self._metrics.count("calico_foreign_changes_repaired", count, part=part)
 
     def first_applied(self) -> None:
         """Note that the kernel holds the intent for the first time in this life."""

@@ -28,6 +28,7 @@ from calico.felix.inbox import Inbox
 from calico.felix.loop import Loop, Parts, Timer
 from calico.felix.parameters import FelixConfig
 from calico.felix.records import Consumer, Records, SetAffinity, no_affinities
+from calico.felix.statistics import ClusterCounts, NodeCounts
 from calico.felix.turns import Turns
 from calico.kernel.conntrack import KernelConnections
 from calico.kernel.neighbours import KernelNeighbourTable
@@ -81,6 +82,7 @@ class Agent:
             Interfaces(_interface_settings(config)),
             _reconcilers(config, tables, ipv4, ipv6),
             turns.repaired,
+            NodeCounts(around.metrics),
         )
         own_ports = [table.port_id for table in tables.values()]
         own_ports += [table.port_id for table in (ipv4, ipv6) if table is not None]
@@ -89,7 +91,9 @@ class Agent:
         self._watchers = [Watcher(around.datastore, name, self._inbox.put) for name in ranges]
         parts = Parts(
             inbox=self._inbox,
-            records=Records((graph, *around.consumers), around.set_affinity),
+            records=Records(
+                (graph, ClusterCounts(around.metrics), *around.consumers), around.set_affinity
+            ),
             graph=graph,
             dataplane=dataplane,
             in_force=around.in_force,

@@ -1,6 +1,7 @@
 """What detection must know of this machine: its interfaces, and its own address towards a host.
 
     kernel/links + kernel/addresses --> Interface values, in the kernel's order
+    is somebody else behind an address --> a connection to its BGP port
     can-reach=<host> --> a UDP socket "connected" to it, which sends nothing --> local address
 
 Source: shared/spec bgp-confd 5.1 (can-reach uses port 80).
@@ -11,6 +12,9 @@ import socket
 from calico.core.net.detection import Interface, Method, Version
 from calico.kernel.addresses import Addresses
 from calico.kernel.links import Links
+
+BGP_PORT = 179
+TWIN_SECONDS = 0.5
 
 _FAMILIES = {4: socket.AF_INET, 6: socket.AF_INET6}
 
@@ -36,3 +40,12 @@ def ask_world(method: Method, version: Version) -> str:
             return str(probe.getsockname()[0])
     except OSError:
         return ""
+
+
+def answers_bgp(address: str) -> bool:
+    """Whether something listens for BGP at an address, asked for half a second at most."""
+    try:
+        with socket.create_connection((address, BGP_PORT), timeout=TWIN_SECONDS):
+            return True
+    except OSError:
+        return False

@@ -12,6 +12,7 @@ Source: shared/spec bgp-confd 5.1.
 
 import logging
 from collections.abc import Mapping, Sequence
+from ipaddress import ip_interface
 from socket import gethostname
 from typing import TypeVar, cast
 
@@ -27,7 +28,7 @@ from calico.datastore.resource_errors import AlreadyExists, DoesNotExist, Update
 from calico.datastore.resources import Resources
 from calico.node.addresses import Decided, StartupError, decide, wishes
 from calico.node.defaults import ensure_defaults
-from calico.node.interfaces import ask_world, read_interfaces
+from calico.node.interfaces import answers_bgp, ask_world, read_interfaces
 from calico.node.paths import Paths
 
 log = logging.getLogger(__name__)
@@ -78,6 +79,7 @@ def register(resources: Resources, environment: Mapping[str, str], name: str) ->
     for _ in range(WRITE_ATTEMPTS):
         stored = _find(resources, name)
         wanted, how = _wanted(stored, environment, name)
+        _refuse_twin(stored, wanted, environment)
         if stored is not None and wanted == stored:
             return Registered(stored, how)
         _refuse_conflicts(resources, wanted, environment)
@@ -146,6 +148,30 @@ def _as_number(text: str) -> int:
     if not 0 <= number <= 0xFFFFFFFF:
         raise StartupError(f"AS={text!r} is no AS number; write 64512, or 1.100 for 65636")
     return number
+
+
+def _refuse_twin(stored: Node | None, wanted: Node, environment: Mapping[str, str]) -> None:
+    """Refuse the name of another machine that is alive: each would undo the other's Node.
+
+    A machine whose address changed finds its old one answering no more; another machine of the
+    same name answers there, by BGP.
+    """
+    if environment.get("DISABLE_NODE_IP_CHECK") == "true" or stored is None:
+        return
+    old, new = stored.spec.bgp or NodeBGPSpec(), wanted.spec.bgp or NodeBGPSpec()
+    ours = {str(ip_interface(text).ip) for each in read_interfaces() for text in each.addresses}
+    for before, after in (
+        (old.ipv4_address, new.ipv4_address),
+        (old.ipv6_address, new.ipv6_address),
+    ):
+        address = before.partition("/")[0]
+        has_moved = address not in {"", after.partition("/")[0], *ours}
+        if has_moved and answers_bgp(address):
+            raise StartupError(
+                f"Node {wanted.metadata.name} is registered with {address}, where another "
+                "machine answers BGP: two machines have this name. Give this one its own by "
+                "NODENAME, or stop the other"
+            )
 
 
 def _refuse_conflicts(resources: Resources, wanted: Node, environment: Mapping[str, str]) -> None:

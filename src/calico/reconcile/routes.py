@@ -92,6 +92,7 @@ class RouteReconciler:
         self._departed: dict[str, float] = {}  # since when; their connections are still there
         self._failed: dict[Hashable, str] = {}
         self._held: dict[Hashable, str] = {}
+        self.repairs = 0  # routes of ours that others changed, as notifications told
 
     def update(self, delta: Mapping[RouteKey, Route | None]) -> None:
         """Accept new intent; None means "no such route". Touches memory only."""
@@ -135,6 +136,8 @@ class RouteReconciler:
         """Learn from a notification what someone else made of one route; None: not ours now."""
         if self._actual is None:
             return
+        if self._intended.get(key) not in {route, None} and key not in self._due:
+            self.repairs += 1
         self._due[key] = None
         self._actual.pop(key, None)
         if route is not None:

@@ -73,6 +73,13 @@ KNOWN: Mapping[str, Known] = {
         Known("felix_route_table_resync_seconds", "summary", "Time to read all routes back."),
         Known("felix_route_table_num_routes", "gauge", "Routes of ours.", ("table",)),
         Known("felix_route_table_num_ifaces", "gauge", "Interfaces that have some.", ("table",)),
+        # ours alone
+        Known(
+            "calico_foreign_changes_repaired",
+            "counter",
+            "Rules, sets and routes that somebody else had changed and we put right.",
+            ("part",),
+        ),
         Known("felix_logs_dropped", "counter", "Log lines lost because the output blocked."),
         Known("felix_log_errors", "counter", "Log lines that could not be written."),
     )

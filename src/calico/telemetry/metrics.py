@@ -115,7 +115,7 @@ class Metrics:
         known, key = _known(name, labels, "summary")
         with self._lock:
             found = self._summaries.setdefault(known.name, {})
-            found.setdefault(key, Observations()).add(self._now(), value)
+            found.setdefault(key, Observations()).add(self._now(), float(value))
 
     def exposition(self) -> str:
         """Render everything in Prometheus' text format."""

@@ -70,6 +70,11 @@ def test_repairs_what_others_break(felix, cluster):
     run(["ip", "route", "del", "10.65.0.1"])
     wait_until(lambda: has_route("10.65.0.1"), "route repaired", seconds=5)
     wait_until(lambda: "repaired a foreign change" in felix.said(), "it is told")
+    counted = felix.metrics()
+    assert counted['calico_foreign_changes_repaired{part="ip rules"}'] > 0
+    assert counted['calico_foreign_changes_repaired{part="routes"}'] == 1
+    assert counted["felix_active_local_endpoints"] == 1
+    assert counted["felix_resync_state"] == 3
 
 
 def test_a_restart_changes_nothing(felix, cluster):

@@ -96,3 +96,9 @@ def test_every_known_metric_can_be_read_by_prometheus():
         assert {known.name, f"{known.name}_total"} & samples.keys(), known.name
     assert samples["felix_host"].labels == {"host": 'a "quoted\\" \n label'}
     assert not math.isnan(samples["process_cpu_seconds_total"].value)
+
+
+def test_whole_numbers_are_observed_too():
+    metrics = Metrics(process_metrics=False)
+    metrics.observe("felix_int_dataplane_msg_batch_size", 3)
+    assert 'felix_int_dataplane_msg_batch_size{quantile="0.5"} 3\n' in metrics.exposition()
