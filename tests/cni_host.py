@@ -5,6 +5,8 @@
     host.run("ADD", container) --> Outcome: exit status, the JSON that was printed
 
 Containers are nameless namespaces of this process, known by a path under /proc.
+
+Fixtures, imported by name: `host` (twice: memory and etcd; started), `memory_host` (not started).
 """
 
 import contextlib
@@ -13,6 +15,8 @@ import json
 import os
 import subprocess
 from pathlib import Path
+
+import pytest
 
 from calico.cni.gate import OpenGate
 from calico.cni.install import install
@@ -25,11 +29,14 @@ from calico.core.model.metadata import Metadata
 from calico.core.model.node import Node
 from calico.core.model.pool import IPPool, IPPoolSpec
 from calico.datastore.client import Delete, Put
+from calico.datastore.etcd import EtcdDatastore
+from calico.datastore.memory import MemoryDatastore
 from calico.ipam.assigner import Assigner
 from calico.kernel import netns as namespaces
 from calico.kernel.run import run
 
 PLUGINS = "/usr/lib/cni"
+DUAL = {"type": "calico-ipam", "assign_ipv6": "true"}
 _numbers = itertools.count(1)
 
 
@@ -203,3 +210,46 @@ def containers(*pods):
     finally:
         for container in made:
             container.close()
+
+
+def host_links():
+    return {link["ifname"]: link for link in json.loads(run(["ip", "-j", "-d", "link"]))}
+
+
+def no_trace(host, container):
+    """Nothing of a container is left in the datastore or in this namespace."""
+    return not [
+        path
+        for path, record in host.records("/").items()
+        if container.id in path or container.id in json.dumps(record)
+    ] and not [name for name in host_links() if name.startswith("cali")]
+
+
+@pytest.fixture(params=["memory", pytest.param("etcd", marks=pytest.mark.etcd)])
+def cni_store(request):
+    if request.param == "memory":
+        yield MemoryDatastore()
+        return
+    datastore = EtcdDatastore(request.getfixturevalue("shared_etcd").settings)
+    wipe(datastore)
+    yield datastore
+    wipe(datastore)
+    datastore.close()
+
+
+@pytest.fixture
+def host(cni_store, netns, tmp_path):
+    host = CniHost(cni_store, tmp_path)
+    host.write_pool("p4", "10.65.0.0/24", 28)
+    host.write_pool("p6", "fd00:10::/112", 122)
+    host.start()
+    yield host
+    host.stop()
+
+
+@pytest.fixture
+def memory_host(netns, tmp_path):
+    host = CniHost(MemoryDatastore(), tmp_path)
+    host.write_pool("p4", "10.65.0.0/24", 28)
+    yield host
+    host.stop()

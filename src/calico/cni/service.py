@@ -90,6 +90,7 @@ class CniService:
         self._stopping.set()
         self._path.unlink(missing_ok=True)
         self._listener.shutdown(socket.SHUT_RDWR)
+        self._threads[0].join(TURN_SECONDS)  # what it has accepted is served before the end
         self._listener.close()
         for _ in range(WORKERS):
             self._waiting.put(None)
