@@ -14,13 +14,13 @@ Source: shared/spec datastore-etcd 1.9.6, 1.9.9.
 """
 
 from collections.abc import Iterable, Mapping
-from ipaddress import ip_network
 from typing import Literal, TypeAlias
 
 import msgspec
 
 from calico.core.ipam.block import is_empty
 from calico.core.ipam.pools import Labels, Pool, containing, selects
+from calico.core.ipam.reservations import network_of
 from calico.core.model.block import AffinityState, Block
 
 LOAD_BALANCER = "virtual:load-balancer"
@@ -77,7 +77,7 @@ def unselected(
     enabled = [pool for pool in pools if not pool.unusable]
     gone = []
     for cidr in affinities:
-        pool = containing(enabled, ip_network(cidr))
+        pool = containing(enabled, network_of(cidr))
         if pool is not None and not selects(pool.node_selector, node_labels):
             gone.append(cidr)
     return tuple(gone)
@@ -86,4 +86,4 @@ def unselected(
 def affine_within(affinities: Mapping[str, AffinityState], pools: Iterable[Pool]) -> list[str]:
     """List the owner's blocks inside these pools, in the order given."""
     inside = list(pools)
-    return [cidr for cidr in affinities if containing(inside, ip_network(cidr)) is not None]
+    return [cidr for cidr in affinities if containing(inside, network_of(cidr)) is not None]

@@ -22,7 +22,7 @@ from calico.core.ipam import block as blocks
 from calico.core.ipam import walk
 from calico.core.ipam.affinity import affine_within, condition, owner_parts
 from calico.core.ipam.pools import Choice, Pool, containing
-from calico.core.ipam.reservations import Network, Reserved
+from calico.core.ipam.reservations import Network, Reserved, network_of
 from calico.core.ipam.times import SECOND, parse_rfc3339
 from calico.core.model.block import AffinityState, Attribute, Block, IpamConfig
 
@@ -135,7 +135,7 @@ class _Draft:
         for cidr in self._own:
             if not self.missing:
                 return
-            network = ip_network(cidr)
+            network = network_of(cidr)
             if self._view.reserved.covering(network):
                 continue
             match condition(self._block(cidr), self._view.affinities[cidr], self._view.owner):
@@ -240,7 +240,7 @@ class _Draft:
         start = self._start(pool, count)
         near: list[tuple[int, str]] = []
         for cidr in {**self._view.blocks, **self._blocks}:
-            network = ip_network(cidr)
+            network = network_of(cidr)
             if containing((pool,), network) and not self._view.reserved.covering(network):
                 index = walk.index_of(pool.network, pool.block_size, network)
                 near.append(((index - start) % count, cidr))
@@ -269,7 +269,7 @@ def _span(pool: Pool, first: int, end: int, reserved: Reserved) -> Iterator[Netw
 
 def _exhausted(pool: Pool, view: View) -> str:
     """Say in figures why a pool had nothing to give."""
-    inside = [b for cidr, b in view.blocks.items() if containing((pool,), ip_network(cidr))]
+    inside = [b for cidr, b in view.blocks.items() if containing((pool,), network_of(cidr))]
     total = walk.count_blocks(pool.network, pool.block_size)
     owned = sum(block.affinity == view.owner for block in inside)
     free = sum(len(block.unallocated) for block in inside)

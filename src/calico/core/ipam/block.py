@@ -15,12 +15,12 @@ Source: shared/spec datastore-etcd 1.9.2, 1.9.8; libcalico-go/lib/ipam/ipam_bloc
 """
 
 from collections.abc import Collection, Mapping
-from ipaddress import ip_address, ip_network
+from ipaddress import ip_address
 
 import msgspec
 from msgspec import Struct
 
-from calico.core.ipam.reservations import Network, Reserved
+from calico.core.ipam.reservations import Reserved, network_of
 from calico.core.ipam.times import SECOND, parse_rfc3339, rfc3339
 from calico.core.model.block import Attribute, Block
 
@@ -40,7 +40,7 @@ def new_block(cidr: str, owner: str, now: int) -> Block:
 
     Its sequence number starts at the time, so that one deleted and made again has other numbers.
     """
-    count = ip_network(cidr).num_addresses
+    count = network_of(cidr).num_addresses
     return Block(
         cidr=cidr,
         affinity=owner,
@@ -64,7 +64,7 @@ def attribute(handle: str | None, secondary: Mapping[str, str]) -> Attribute:
 
 def ordinal_of(block: Block, address: str) -> int | None:
     """Give the address's place in the block, None if it lies outside."""
-    network, place = ip_network(block.cidr), ip_address(address)
+    network, place = network_of(block.cidr), ip_address(address)
     if place not in network:
         return None
     return int(place) - int(network.network_address)
@@ -72,7 +72,7 @@ def ordinal_of(block: Block, address: str) -> int | None:
 
 def address_of(block: Block, ordinal: int) -> str:
     """Give the address at a place of the block."""
-    return str(ip_network(block.cidr)[ordinal])
+    return str(network_of(block.cidr)[ordinal])
 
 
 def holder_of(block: Block, ordinal: int) -> Attribute | None:
@@ -96,7 +96,7 @@ def is_empty(block: Block) -> bool:
 
 def usable(block: Block, reserved: Reserved) -> tuple[int, ...]:
     """List the free ordinals that may be handed out, in order of use."""
-    network: Network = ip_network(block.cidr)
+    network = network_of(block.cidr)
     if not block.unallocated or reserved.covering(network):
         return ()
     if not reserved.overlaps(network):
@@ -111,7 +111,7 @@ def take(
     ordinals = usable(block, reserved)[:count]
     if not ordinals:
         return block, ()
-    network = ip_network(block.cidr)
+    network = network_of(block.cidr)
     return _allocate(block, ordinals, holder), tuple(str(network[o]) for o in ordinals)
 
 
@@ -149,8 +149,11 @@ def release(
 def normalised(block: Block, now: int, cooldown_seconds: int) -> Block:
     """Free what has cooled down, drop unused attributes; the same object if nothing changed."""
     attributes = block.attributes or ()
-    cold = {i for i, a in enumerate(attributes) if _is_cold(a, now, cooldown_seconds)}
-    used = {index for index in block.allocations if index is not None}
+    cooling = [i for i, a in enumerate(attributes) if a.released_at is not None]
+    used = set(block.allocations) - {None}
+    if not cooling and len(used) == len(attributes):
+        return block
+    cold = {i for i in cooling if _is_cold(attributes[i], now, cooldown_seconds)}
     keep = [i for i in range(len(attributes)) if i in used and i not in cold]
     if len(keep) == len(attributes):
         return block

@@ -9,6 +9,7 @@ Source: shared/spec datastore-etcd 1.9.12.
 """
 
 from collections.abc import Iterable
+from functools import lru_cache
 from ipaddress import (
     IPv4Address,
     IPv4Network,
@@ -21,6 +22,12 @@ from typing import TypeAlias
 
 Address: TypeAlias = IPv4Address | IPv6Address
 Network: TypeAlias = IPv4Network | IPv6Network
+
+
+@lru_cache(maxsize=4_096)
+def network_of(cidr: str) -> Network:
+    """Read a block's CIDR; the same few come back with every request. Raises ValueError."""
+    return ip_network(cidr)
 
 
 class Reserved:
