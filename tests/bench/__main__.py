@@ -14,7 +14,7 @@ import os
 import sys
 import time
 
-from tests.bench import live, starts, world
+from tests.bench import cni, ipam, live, starts, world
 from tests.bench.node import running_node
 from tests.bench.table import heading, line
 
@@ -28,10 +28,17 @@ def agent_rows():
         with node.agent() as agent:
             agent.wait_until_idle()
             yield from live.rows(node, agent)
+        yield from cni.rows(node)
         yield from starts.rows(node)
 
 
-GROUPS = {"agent": agent_rows}
+def ipam_rows():
+    """Address management alone with etcd."""
+    with running_node() as node:
+        yield from ipam.rows(node)
+
+
+GROUPS = {"agent": agent_rows, "ipam": ipam_rows}
 
 
 def say(text):

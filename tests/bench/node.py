@@ -17,6 +17,8 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from tests.bench import world
+
 from agent_process import HEALTH_PORT
 from calico.datastore.etcd import EtcdDatastore
 from calico.datastore.initialize import ensure_initialized
@@ -25,9 +27,14 @@ from calico.kernel import netns
 from calico.kernel.links import Links, Peer
 from calico.kernel.run import run, spawn
 from etcd_server import running_etcd
-from tests.bench import world
 
 READY_SECONDS = 120.0
+# An agent of its own, so its /run and /var/lib are nobody else's; exec keeps the process id.
+PRIVATE = (
+    *("unshare", "--mount", "sh", "-c"),
+    'mount -t tmpfs none /run && mount -t tmpfs none /var/lib && exec "$@"',
+    "sh",
+)
 TURN = re.compile(r"felix.turns: turn .*? milliseconds=(\S+) thought_milliseconds=(\S+)")
 TICKS = os.sysconf("SC_CLK_TCK")
 
@@ -63,15 +70,16 @@ class Agent:
 
     def __init__(self, node, module, environment):
         self._node = node
-        self._command = [sys.executable, "-m", module]
-        if module == "calico.felix.main":
-            self._command += ["-c", "/nonexistent/felix.cfg"]
+        self._command = [*PRIVATE, sys.executable, "-m", module]
         self.log = node.directory / "agent.log"
         self._environment = {
             **{k: v for k, v in os.environ.items() if not k.startswith(("FELIX_", "CALICO_"))},
             "ETCD_ENDPOINTS": node.etcd.url,
             "DATASTORE_TYPE": "etcdv3",
             "NODENAME": world.NODE,
+            "CALICO_NETWORKING_BACKEND": "none",
+            "NO_DEFAULT_POOLS": "true",
+            "CALICO_CNI_SOCKET": str(node.directory / f"cni-{world.NODE}.sock"),
             "FELIX_HEALTHENABLED": "true",
             "FELIX_HEALTHPORT": str(HEALTH_PORT),
             **environment,

@@ -12,7 +12,7 @@ WIDTHS = 56, 22, 16, 20
 
 @dataclass(frozen=True)
 class Row:
-    """`ours` and `target` are figures of one unit, in the same order; None: no target, just told."""
+    """`ours` and `target` are figures of one unit, in the same order; None: no target."""
 
     what: str
     unit: str

@@ -14,14 +14,14 @@ the ones that change.
 from collections.abc import Iterable
 
 from msgspec.structs import replace
+from tests.bench import bench_calc
+from tests.bench.bench_calc import APPS, NAMESPACES, NODE, policy, profile
 
 from calico.core.model.keys import ResourceKey, path_of
 from calico.core.model.metadata import Resource
 from calico.core.model.rule import EntityRule, Rule
 from calico.core.model.stored import to_record
 from calico.datastore.client import Datastore, Put
-from tests.bench import bench_calc
-from tests.bench.bench_calc import APPS, NAMESPACES, NODE, policy, profile
 
 LOCALS, POLICIES, REMOTES = 250, 1_000, 10_000
 AT_ONCE = 128  # operations of one transaction: etcd's own limit
