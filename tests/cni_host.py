@@ -26,7 +26,7 @@ from calico.core.model.cluster import ClusterInformation, ClusterInformationSpec
 from calico.core.model.codec import encode
 from calico.core.model.keys import ResourceKey, path_of
 from calico.core.model.metadata import Metadata
-from calico.core.model.node import Node
+from calico.core.model.node import Node, NodeStatus
 from calico.core.model.pool import IPPool, IPPoolSpec
 from calico.datastore.client import Delete, Put
 from calico.datastore.etcd import EtcdDatastore
@@ -118,12 +118,12 @@ class CniHost:
     def write_cluster(self, ready=True):
         spec = ClusterInformationSpec(datastore_ready=ready)
         cluster = ClusterInformation(metadata=Metadata(name="default"), spec=spec)
-        self.store.commit(
-            [
-                resource("ClusterInformation", "default", cluster),
-                resource("Node", self.node, Node(metadata=Metadata(name=self.node))),
-            ]
-        )
+        self.store.commit([resource("ClusterInformation", "default", cluster)])
+        self.write_node()
+
+    def write_node(self, **status):
+        node = Node(metadata=Metadata(name=self.node), status=NodeStatus(**status))
+        self.store.commit([resource("Node", self.node, node)])
 
     def write_pool(self, name, cidr, block_size=0, **spec):
         pool = IPPool(
