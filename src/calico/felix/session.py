@@ -36,6 +36,7 @@ from calico.felix.starting import (
 from calico.felix.status import StatusReporter
 from calico.felix.wiring import Agent, Surroundings
 from calico.telemetry.health import Health, Report
+from calico.telemetry.last_words import end_with_any_thread
 from calico.telemetry.log import configure_logging
 from calico.telemetry.metrics import Metrics
 from calico.telemetry.serving import Serving
@@ -70,6 +71,7 @@ class Parts(Struct, frozen=True):
 
 def prepare(environment: Mapping[str, str], config_file: Path) -> Prepared:
     """Read local settings, open the datastore, serve health. Raises FatalSettings."""
+    end_with_any_thread()
     stop = Stop()
     local = local_sources(environment, config_file)
     config = checked(merge(local))
