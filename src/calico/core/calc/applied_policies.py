@@ -174,6 +174,10 @@ class AppliedPolicies:
         self._dirty_groups.clear()
         return AppliedDelta(delta, self._flush_policies())
 
+    def reported(self, key: EndpointKey) -> Tiers:
+        """Return the tiers of an endpoint, as of the last flush; none for an unknown one."""
+        return self._reported.get(key, ())
+
     def _flush_policies(self) -> dict[PolicyKey, Literal[True] | None]:
         delta: dict[PolicyKey, Literal[True] | None] = {}
         for key in sorted(self._dirty_policies):

@@ -22,17 +22,20 @@ to, view by view along these arrows. Other kinds are ignored.
 Invariant: the deltas, added up, equal `intended` of the same resources.
 """
 
-from collections.abc import Mapping
-from typing import TypeVar
+from collections.abc import Iterable
 
 from msgspec.structs import replace
 
 from calico.core.calc.active_rules import ActiveRules
-from calico.core.calc.applied_policies import AppliedPolicies, Tiers
+from calico.core.calc.applied_policies import AppliedPolicies
 from calico.core.calc.contributors import contributor_of, is_usable
 from calico.core.calc.ip_sets import IpSets
-from calico.core.calc.labels import Labelled, workload_endpoint_labels
-from calico.core.calc.local_endpoints import LocalEndpoints, endpoint_key, is_on, local_endpoint
+from calico.core.calc.local_endpoints import (
+    LocalEndpoints,
+    endpoint_key,
+    is_on,
+    local_endpoint,
+)
 from calico.core.calc.policy_records import placement, tier_placement
 from calico.core.calc.pools import Pools, pool_of
 from calico.core.calc.settings import CalcSettings
@@ -46,8 +49,6 @@ from calico.core.model.policy import GlobalNetworkPolicy, NetworkPolicy
 from calico.core.model.pool import IPPool
 from calico.core.model.profile import Profile
 from calico.core.model.tier import Tier
-
-Value = TypeVar("Value")
 
 DEFAULTS = CalcSettings()
 
@@ -64,9 +65,7 @@ class Graph:
         self._sets = IpSets()
         self._pools = Pools()
         self._keys: dict[ResourceKey, EndpointKey] = {}  # of the endpoints of this node
-        self._labels: dict[EndpointKey, Labelled] = {}
-        self._endpoints: dict[EndpointKey, Endpoint] = {}  # without their tiers
-        self._tiers: dict[EndpointKey, Tiers] = {}
+        self._endpoints: dict[EndpointKey, Endpoint] = {}  # as reported
 
     def set_resource(self, key: ResourceKey, value: Resource | None, revision: int = 0) -> None:
         """Accept a resource's latest version; None means "it no longer exists"."""
@@ -90,9 +89,9 @@ class Graph:
     def flush(self) -> IntentDelta:
         """Return what changed since the last flush."""
         local = self._local.flush()
-        for key, endpoint in local.items():
-            self._applied.set_endpoint(key, self._labels[key] if endpoint else None)
-            self._rules.set_endpoint(key, endpoint.profiles if endpoint else None)
+        for key, found in local.items():
+            self._applied.set_endpoint(key, found.labels if found else None)
+            self._rules.set_endpoint(key, found.endpoint.profiles if found else None)
         applied = self._applied.flush()
         self._rules.set_applied(applied.policies)
         rules = self._rules.flush()
@@ -104,20 +103,18 @@ class Graph:
             members=sets.members,
             policies=rules.policies,
             profiles=rules.profiles,
-            endpoints=self._resolve(local, applied.tiers),
+            endpoints=self._joined({*local, *applied.tiers}),
             pools=self._pools.flush(),
         )
 
     def _set_endpoint(self, key: ResourceKey, value: Resource | None, revision: int) -> None:
         old = self._keys.pop(key, None)
         if old is not None:
-            del self._labels[old]
             self._local.set_endpoint(old, None)
         if not isinstance(value, WorkloadEndpoint) or not is_usable(value, self._settings):
             return
         if is_on(self._node_name, value):
             new = self._keys[key] = endpoint_key(value)
-            self._labels[new] = workload_endpoint_labels(value)
             self._local.set_endpoint(new, local_endpoint(value, revision))
 
     def _set_policy(self, key: PolicyKey, value: Resource | None) -> None:
@@ -132,25 +129,14 @@ class Graph:
         self._sets.set_profile(name, labels)
         self._rules.set_profile(name, record)
 
-    def _resolve(
-        self,
-        endpoints: Mapping[EndpointKey, Endpoint | None],
-        tiers: Mapping[EndpointKey, Tiers | None],
-    ) -> dict[EndpointKey, Endpoint | None]:
-        """Join what changed of endpoints with what changed of their tiers."""
+    def _joined(self, keys: Iterable[EndpointKey]) -> dict[EndpointKey, Endpoint | None]:
+        """Join endpoints with their tiers, where one of the two changed."""
         delta: dict[EndpointKey, Endpoint | None] = {}
-        put(self._endpoints, endpoints)
-        put(self._tiers, tiers)
-        for key in sorted({*endpoints, *tiers}):
-            endpoint = self._endpoints.get(key)
-            delta[key] = replace(endpoint, tiers=self._tiers[key]) if endpoint else None
+        for key in sorted(keys):
+            old, local, new = self._endpoints.pop(key, None), self._local.reported(key), None
+            if local is not None:
+                tiers = self._applied.reported(key)
+                new = self._endpoints[key] = replace(local.endpoint, tiers=tiers)
+            if new != old:
+                delta[key] = new
         return delta
-
-
-def put(table: dict[EndpointKey, Value], delta: Mapping[EndpointKey, Value | None]) -> None:
-    """Apply a delta to the table it is about."""
-    for key, value in delta.items():
-        if value is None:
-            table.pop(key, None)
-        else:
-            table[key] = value

@@ -8,7 +8,7 @@ a property test sees to that. Whoever asks once (the policy analyser) asks here.
 Source: policy-semantics 3.1 to 3.5; felix spec 6.4.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TypeAlias, TypeVar
 
 from msgspec.structs import replace
@@ -17,8 +17,9 @@ from calico.core.calc.active_rules import RulesInUse, rules_in_use
 from calico.core.calc.applied_policies import Tiers, applied_tiers
 from calico.core.calc.contributors import Contributor, contributor_of, is_usable
 from calico.core.calc.ip_sets import ip_set
-from calico.core.calc.labels import Labels, effective_labels, workload_endpoint_labels
+from calico.core.calc.labels import Labels, effective_labels
 from calico.core.calc.local_endpoints import (
+    LocalEndpoint,
     endpoint_key,
     is_on,
     local_endpoint,
@@ -52,11 +53,13 @@ def intended(
     revisions: Mapping[ResourceKey, int] | None = None,
 ) -> Intent:
     """Return the whole intent of one node. A record whose revision is not given has revision 0."""
-    bare = endpoints_without_tiers(resources, node_name, settings, revisions or {})
-    tiers = tiers_of_endpoints(resources, node_name)
-    endpoints = {key: replace(endpoint, tiers=tiers[key]) for key, endpoint in bare.items()}
-    rules = rules_of(resources, endpoints.values())
     labels = profile_labels(resources)
+    tiers_of = applied_to(resources)
+    endpoints = {
+        key: replace(local.endpoint, tiers=tiers_of(effective_labels(local.labels, labels)))
+        for key, local in local_endpoints(resources, node_name, settings, revisions or {}).items()
+    }
+    rules = rules_of(resources, endpoints.values())
     everyone = contributors(resources, settings).values()
     return Intent(
         ip_sets={set_id: ip_set(spec, everyone, labels) for set_id, spec in rules.sets.items()},
@@ -109,12 +112,12 @@ def policy_records(resources: Resources) -> dict[PolicyKey, PolicyRecord]:
     }
 
 
-def endpoints_without_tiers(
+def local_endpoints(
     resources: Resources,
     node_name: str,
     settings: CalcSettings,
     revisions: Mapping[ResourceKey, int],
-) -> dict[EndpointKey, Endpoint]:
+) -> dict[EndpointKey, LocalEndpoint]:
     """Return the endpoints of a node, one for each interface."""
     return one_per_interface(
         {
@@ -125,22 +128,15 @@ def endpoints_without_tiers(
     )
 
 
-def tiers_of_endpoints(resources: Resources, node_name: str) -> dict[EndpointKey, Tiers]:
-    """Return the policies that apply to each endpoint of a node, usable or not."""
-    labels = profile_labels(resources)
+def applied_to(resources: Resources) -> Callable[[Labels], Tiers]:
+    """Return what tells which policies apply to given labels."""
     tiers = {key.name: tier_placement(tier) for key, tier in of_kind(resources, Tier).items()}
     placements = {
         key: placed
         for key, record in policy_records(resources).items()
         if (placed := placement(record)) is not None
     }
-    return {
-        endpoint_key(record): applied_tiers(
-            effective_labels(workload_endpoint_labels(record), labels), placements, tiers
-        )
-        for record in of_kind(resources, WorkloadEndpoint).values()
-        if is_on(node_name, record)
-    }
+    return lambda labels: applied_tiers(labels, placements, tiers)
 
 
 def rules_of(resources: Resources, endpoints: Iterable[Endpoint]) -> RulesInUse:

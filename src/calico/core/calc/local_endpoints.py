@@ -1,7 +1,7 @@
 """The workload endpoints of this node, one for each interface.
 
-    WorkloadEndpoint records of this node --> LocalEndpoints --> {key: endpoint, without its
-                                                                  tiers; None once gone}
+    WorkloadEndpoint records of this node --> LocalEndpoints --> {key: endpoint without tiers, and
+                                                                  its labels; None once gone}
 
 Two records may claim one interface for a while (a pod re-created under another name, an old
 record left over); the smaller key has it, and the other is as if it were not there.
@@ -12,7 +12,10 @@ Source: felix/dataplane/linux/endpoint_mgr.go; datastore-etcd 1.2.4.
 
 from collections.abc import Mapping
 
+from msgspec import Struct
+
 from calico.core.calc.contributors import host_member, readable
+from calico.core.calc.labels import Labelled, workload_endpoint_labels
 from calico.core.intent.endpoints import QosControls, WorkloadEndpoint
 from calico.core.intent.keys import EndpointKey
 from calico.core.model import endpoint as model
@@ -49,11 +52,18 @@ def _name(record: model.WorkloadEndpoint) -> EndpointName | None:
         return None
 
 
-def local_endpoint(record: model.WorkloadEndpoint, revision: int) -> WorkloadEndpoint:
-    """Return an endpoint as the kernel side sees it, still without tiers."""
+class LocalEndpoint(Struct, frozen=True):
+    """An endpoint as the kernel side sees it, save its tiers; and the labels that decide those."""
+
+    endpoint: WorkloadEndpoint
+    labels: Labelled
+
+
+def local_endpoint(record: model.WorkloadEndpoint, revision: int) -> LocalEndpoint:
+    """Return what becomes of a usable record of this node."""
     spec = record.spec
     addresses = readable(host_member, spec.ip_networks)
-    return WorkloadEndpoint(
+    endpoint = WorkloadEndpoint(
         interface=spec.interface_name,
         ipv4_addresses=tuple(address for address in addresses if not is_ipv6(address)),
         ipv6_addresses=tuple(address for address in addresses if is_ipv6(address)),
@@ -63,6 +73,7 @@ def local_endpoint(record: model.WorkloadEndpoint, revision: int) -> WorkloadEnd
         qos=qos_controls(spec.qos_controls),
         revision=revision,
     )
+    return LocalEndpoint(endpoint, workload_endpoint_labels(record))
 
 
 def qos_controls(controls: model.QoSControls | None) -> QosControls:
@@ -80,12 +91,12 @@ def qos_controls(controls: model.QoSControls | None) -> QosControls:
 
 
 def one_per_interface(
-    endpoints: Mapping[EndpointKey, WorkloadEndpoint],
-) -> dict[EndpointKey, WorkloadEndpoint]:
+    endpoints: Mapping[EndpointKey, LocalEndpoint],
+) -> dict[EndpointKey, LocalEndpoint]:
     """Define who has an interface: the smallest key that claims it."""
     owners: dict[str, EndpointKey] = {}
     for key in sorted(endpoints):
-        owners.setdefault(endpoints[key].interface, key)
+        owners.setdefault(endpoints[key].endpoint.interface, key)
     return {key: endpoints[key] for key in owners.values()}
 
 
@@ -93,39 +104,44 @@ class LocalEndpoints:
     """The definition, maintained. None means "it no longer exists"."""
 
     def __init__(self) -> None:
-        self._endpoints: dict[EndpointKey, WorkloadEndpoint] = {}
+        self._endpoints: dict[EndpointKey, LocalEndpoint] = {}
         self._claims: dict[str, set[EndpointKey]] = {}
         self._dirty: set[str] = set()  # interfaces
-        self._reported: dict[str, tuple[EndpointKey, WorkloadEndpoint]] = {}  # by interface
+        self._owners: dict[str, EndpointKey] = {}  # of interfaces, as reported
+        self._reported: dict[EndpointKey, LocalEndpoint] = {}
 
-    def set_endpoint(self, key: EndpointKey, endpoint: WorkloadEndpoint | None) -> None:
+    def set_endpoint(self, key: EndpointKey, local: LocalEndpoint | None) -> None:
         """Cost: the claims to one interface, or two if it moves."""
         old = self._endpoints.pop(key, None)
         if old is not None:
-            self._claims[old.interface].discard(key)
-            self._dirty.add(old.interface)
-        if endpoint is not None:
-            self._endpoints[key] = endpoint
-            self._claims.setdefault(endpoint.interface, set()).add(key)
-            self._dirty.add(endpoint.interface)
+            self._claims[old.endpoint.interface].discard(key)
+            self._dirty.add(old.endpoint.interface)
+        if local is not None:
+            self._endpoints[key] = local
+            self._claims.setdefault(local.endpoint.interface, set()).add(key)
+            self._dirty.add(local.endpoint.interface)
 
-    def flush(self) -> dict[EndpointKey, WorkloadEndpoint | None]:
+    def flush(self) -> dict[EndpointKey, LocalEndpoint | None]:
         """Return what changed since the last flush."""
-        gone: dict[EndpointKey, WorkloadEndpoint | None] = {}
-        here: dict[EndpointKey, WorkloadEndpoint | None] = {}
-        before: dict[EndpointKey, WorkloadEndpoint] = {}
-        for interface in sorted(self._dirty):
-            old = self._reported.pop(interface, None)
-            if old is not None:
-                gone[old[0]] = None
-                before[old[0]] = old[1]
-            claims = self._claims.get(interface)
-            if claims:
-                key = min(claims)
-                self._reported[interface] = key, self._endpoints[key]
+        touched = {self._owners.pop(i) for i in self._dirty if i in self._owners}
+        here: dict[EndpointKey, LocalEndpoint] = {}
+        for interface in self._dirty:
+            if self._claims[interface]:
+                key = min(self._claims[interface])
+                self._owners[interface] = key
                 here[key] = self._endpoints[key]
             else:
-                self._claims.pop(interface, None)
+                del self._claims[interface]
         self._dirty.clear()
-        changed = {**gone, **here}
-        return {key: new for key, new in changed.items() if new != before.get(key)}
+        delta: dict[EndpointKey, LocalEndpoint | None] = {}
+        for key in sorted(touched | here.keys()):
+            old, new = self._reported.pop(key, None), here.get(key)
+            if new is not None:
+                self._reported[key] = new
+            if new != old:
+                delta[key] = new
+        return delta
+
+    def reported(self, key: EndpointKey) -> LocalEndpoint | None:
+        """Return what the last flush left of an endpoint."""
+        return self._reported.get(key)

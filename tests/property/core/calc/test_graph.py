@@ -10,14 +10,14 @@ from strategies import HERE, batches
 from worlds import Believer
 
 
-@given(batches, st.booleans())
-def test_equals_its_definition(batches, allow_source_spoofing):
+@given(batches, st.booleans(), st.sampled_from((0, 1)))
+def test_equals_its_definition(batches, allow_source_spoofing, revises):
     settings = CalcSettings(allow_source_spoofing=allow_source_spoofing)
     graph, believer = Graph(HERE, settings), Believer()
     resources, revisions, revision = {}, {}, 0
     for batch in batches:
         for key, value in batch:
-            revision += 1
+            revision += revises
             graph.set_resource(key, value, revision)
             resources.pop(key, None)
             if value is not None:

@@ -3,7 +3,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from calico.core.calc.local_endpoints import LocalEndpoints, one_per_interface
+from calico.core.calc.labels import labelled
+from calico.core.calc.local_endpoints import LocalEndpoint, LocalEndpoints, one_per_interface
 from calico.core.calc.pools import Pools, by_cidr
 from calico.core.intent.endpoints import WorkloadEndpoint
 from calico.core.intent.keys import EndpointKey
@@ -11,7 +12,9 @@ from calico.core.intent.nat import Pool
 
 keys = st.builds(EndpointKey, st.just("k8s"), st.sampled_from("uvw"), st.just("eth0"))
 endpoints = st.builds(
-    WorkloadEndpoint, interface=st.sampled_from(("cali1", "cali2")), revision=st.integers(0, 1)
+    LocalEndpoint,
+    st.builds(WorkloadEndpoint, interface=st.sampled_from(("cali1", "cali2"))),
+    st.builds(labelled, st.sampled_from(({}, {"a": "x"}))),
 )
 pools = st.builds(Pool, st.sampled_from(("10.0.0.0/8", "10.1.0.0/16")), st.booleans())
 

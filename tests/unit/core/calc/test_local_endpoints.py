@@ -4,7 +4,9 @@ import pytest
 
 from calico.core.calc.contributors import is_usable
 from calico.core.calc.graph import Graph
+from calico.core.calc.labels import labelled, workload_endpoint_labels
 from calico.core.calc.local_endpoints import (
+    LocalEndpoint,
     endpoint_key,
     is_on,
     local_endpoint,
@@ -64,7 +66,7 @@ def test_which_records_count(why, changes, any_source, expected):
 
 def test_what_the_kernel_side_learns():
     controls = QoSControls(ingress_packet_rate=10, ingress_bandwidth=5, egress_max_connections=7)
-    endpoint = local_endpoint(
+    local = local_endpoint(
         record(
             mac="EE:EE:EE:EE:EE:EE",
             profiles=("p",),
@@ -73,7 +75,8 @@ def test_what_the_kernel_side_learns():
         ),
         revision=9,
     )
-    assert endpoint == Endpoint(
+    assert local.labels == workload_endpoint_labels(record(profiles=("p",)))
+    assert local.endpoint == Endpoint(
         interface="cali1",
         ipv4_addresses=("10.0.0.1",),
         ipv6_addresses=("fd00::1",),
@@ -87,7 +90,8 @@ def test_what_the_kernel_side_learns():
 
 def test_the_smaller_key_has_the_interface():
     small, large = EndpointKey("k8s", "a/a", "eth0"), EndpointKey("k8s", "a/b", "eth0")
-    mine, other = Endpoint("cali1"), Endpoint("cali1", mac="x")
+    mine = LocalEndpoint(Endpoint("cali1"), labelled({}))
+    other = LocalEndpoint(Endpoint("cali1", mac="x"), labelled({}))
     assert one_per_interface({large: other, small: mine}) == {small: mine}
 
 
