@@ -48,7 +48,8 @@ def test_up_sums_up_and_names_what_to_try(printed):
     for expected in (
         "node-3", "172.30.1.13/24", "fd30:1::13/64", "first-found: first acceptable address",
         "10.65.0.0/16", "shop/web-1", "measured = computed in all", "up in ",
-        "eval \"$(", "calicoctl get nodes", "calico-lab exec", "calico-lab matrix", "calico-lab down",
+        "eval \"$(", "calicoctl get nodes", "calico-lab exec",
+        "calico-lab matrix", "calico-lab down",
     ):  # fmt: skip
         assert expected in printed, expected
     assert printed.count("Established") >= 1

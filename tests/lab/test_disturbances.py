@@ -91,6 +91,29 @@ def test_a_policy_changes_under_traffic(world):
         assert four.exchange(5)
 
 
+def test_the_watch_sees_leaks_and_cuts(world):
+    guarded(world)
+    agent = process(world, "node-3", "calico.node.agent")
+    with Watch(world, CLOSED, [OPEN[0]]) as watch:
+        watch.wait_for_rounds(1)
+        os.kill(agent, signal.SIGSTOP)  # so that nobody repairs what we break
+        try:
+            run((*entering(world.cluster.place, "node-3"), "nft", "flush", "ruleset"))
+            watch.wait_for_rounds(2)
+            rules = (
+                "table ip x { chain c { type filter hook forward priority -300; policy drop; }; }"
+            )
+            run((*entering(world.cluster.place, "node-3"), "nft", "-f", "-"), rules)
+            watch.answer_seconds = 1.0
+            watch.wait_for_rounds(1)
+            run((*entering(world.cluster.place, "node-3"), "nft", "delete", "table", "ip", "x"))
+        finally:
+            os.kill(agent, signal.SIGCONT)
+    assert {q.destination for q in watch.leaks} == {"blue/b"}
+    assert watch.broken == {("red/a", "blue/b", 4)}
+    assert world.agrees().reached("blue/b", "tcp/80") == {"red/a", "red/b"}
+
+
 def test_policies_churn_under_watch(world):
     guarded(world)
     with Watch(world, CLOSED, OPEN) as watch:

@@ -33,6 +33,7 @@ class Watch:
             for source, destination, port in open_
             for version in (4, 6)
         }
+        self.answer_seconds = ANSWER_SECONDS
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._watch)
         self._error = None
@@ -63,7 +64,7 @@ class Watch:
             if passed:
                 self.leaks[question] = self.leaks.get(question, 0) + 1
         for key, flow in self._flows.items():
-            if key not in self.broken and not flow.exchange(ANSWER_SECONDS):
+            if key not in self.broken and not flow.exchange(self.answer_seconds):
                 self.broken.add(key)
         self.rounds += 1
 
