@@ -8,6 +8,8 @@ from calico.core.intent.keys import EndpointKey, PolicyKey
 from calico.core.intent.nat import Pool
 from calico.core.intent.policies import Policy, Profile, Rule, Side
 from calico.core.render.settings import RenderSettings
+from calico.kernel import netns
+from calico.kernel.run import run
 from intents import OPEN, intent, pod, policies, tier
 from packets import by_hand, icmp, icmp6, tcp, udp
 
@@ -29,6 +31,12 @@ SIDES = {
     "ingress": policies(**{name: (rules, ()) for name, rules in RULES.items()}),
     "egress": policies(**{name: ((), rules) for name, rules in RULES.items()}),
 }
+
+MARKS_EVERYTHING = """
+table ip others {
+  chain marks { type filter hook prerouting priority -200; meta mark set 0xffffffff; }
+}
+"""
 
 
 def t(*names, default="Deny", name="default"):
@@ -104,6 +112,24 @@ def test_tiers(net, why, side, version):
     net.load(held, DEFAULTS)
     assert bool(net.sends("a", "b", tcp(80, version))) == tcp_arrives
     assert bool(net.sends("a", "b", udp(80, version))) == udp_arrives
+
+
+@pytest.mark.parametrize("side", ["ingress", "egress"])
+def test_marks_that_others_left_mean_nothing(net, side):
+    judged = tier(**{side: ["http"]}, default="Pass"), tier(**{side: ["passes_udp"]}, name="two")
+    source, destination = pod(net, "a"), pod(net, "b", *judged)
+    if side == "egress":
+        source, destination = pod(net, "a", *judged), pod(net, "b")
+    net.load(intent(source, destination, policies=SIDES[side]), DEFAULTS)
+    with netns.inside(net["node"].namespace):
+        run(["nft", "-f", "-"], MARKS_EVERYTHING)
+    try:
+        assert net.sends("a", "b", tcp(80))
+        assert not net.sends("a", "b", tcp(81))
+        assert net.sends("a", "b", udp(80))
+    finally:
+        with netns.inside(net["node"].namespace):
+            run(["nft", "delete table ip others"])
 
 
 def test_staged_policies_do_not_count(net):

@@ -30,70 +30,88 @@ PORTS = ("10.0.0.1,tcp:80", "fd00::1,udp:53")
 some = st.sampled_from
 
 
-def few(strategy, size=2):
-    return st.lists(strategy, max_size=size, unique=True).map(tuple)
+def few(strategy, size=2, at_least=0):
+    return st.lists(strategy, min_size=at_least, max_size=size, unique=True).map(tuple)
 
 
 members = {"address": ADDRESSES, "net": (*ADDRESSES, "10.1.0.0/16"), "address_port": PORTS}
 ip_sets = some(tuple(members)).flatmap(
     lambda kind: st.builds(IpSet, st.just(kind), st.frozensets(some(members[kind])))
 )
-sides = st.builds(
+plain = st.just(Side())
+reading = st.builds(Side, ip_sets=some([SETS[:1], SETS[:1], SETS[:2]]), nets=few(some(NETS), 1))
+on_ports = st.builds(
     Side,
-    nets=few(some(NETS)),
     not_nets=few(some(NETS), 1),
-    ip_sets=few(some(SETS[:2]), 1),
     ports=few(some([(80, 80), (80, 90), (0, 65535)])),
     named_ports=few(some(SETS[2:3]), 1),
 )
 rules = st.builds(
     Rule,
-    action=some(["Allow", "Deny", "Log", "Pass"]),
-    ip_version=some([None, 4, 6]),
-    protocol=some([None, 1, 6]),
+    action=some(["Allow", "Deny", "Log", "Pass", "Pass"]),
+    ip_version=some([None, None, 4, 6]),
+    protocol=some([None, None, 1, 6]),
     not_icmp=some([None, None, IcmpMatch(8, 0)]),
-    source=sides,
-    destination=sides,
+    source=plain | reading,
+    destination=plain | on_ports,
 )
-policies = st.builds(Policy, st.just("default"), few(rules), few(rules))
+some_rules = few(rules, at_least=1)
+policies = st.builds(Policy, st.just("default"), some_rules, some_rules)
 profiles = st.builds(Profile, few(rules, 1), few(rules, 1))
-tiers = st.builds(
-    Tier, some(["default", "t"]), some(["Deny", "Pass"]), few(some(POLICIES)), few(some(POLICIES))
-)
+judged = few(some(POLICIES), at_least=1)
+tiers = st.builds(Tier, some(["default", "t"]), some(["Deny", "Pass"]), judged, judged)
 endpoints = st.builds(
     WorkloadEndpoint,
     interface=some(["cali1", "cali2", "cali1", "", "much-too-long-a-name"]),
-    ipv4_addresses=few(some(ADDRESSES[:2])),
-    ipv6_addresses=few(some(ADDRESSES[2:])),
-    tiers=few(tiers),
+    ipv4_addresses=some([("10.0.0.1",), ("10.0.0.1",), ()]),
+    ipv6_addresses=some([("fd00::1",), ()]),
+    tiers=few(tiers, at_least=1),
     profiles=few(some(PROFILES)),
     allowed_source_prefixes=few(some(NETS[:3]), 1),
-    qos=st.builds(QosControls, ingress_packet_rate=some([None, 5])),
+    qos=st.builds(QosControls, ingress_packet_rate=some([None, None, 5])),
 )
-pools = st.builds(Pool, st.just(""), st.booleans(), st.booleans())
+pools = st.builds(Pool, some(NETS[:3]), st.booleans(), st.booleans())
+ONE = {  # what a delta may bring: where, which keys, which values
+    "ip_sets": (some((SETS[0], *SETS)), ip_sets),
+    "policies": (some(POLICIES), policies),
+    "profiles": (some(PROFILES), profiles),
+    "endpoints": (some(ENDPOINTS), endpoints),
+}
 
 
 @st.composite
-def deltas(draw):
-    whole = draw(st.dictionaries(some(SETS), st.none() | ip_sets, max_size=2))
-    changed = draw(
-        st.dictionaries(
-            st.tuples(some(SETS), some((*ADDRESSES, *PORTS))), some([True, None]), max_size=2
-        )
+def changes(draw):
+    """One change: most are of things that exist by now, since there are few names."""
+    part = draw(
+        some(["endpoints", "policies", "policies", "profiles", "ip_sets", "members", "pools"])
     )
-    return IntentDelta(
-        ip_sets=whole,
-        members=changed,
-        policies=draw(st.dictionaries(some(POLICIES), st.none() | policies, max_size=2)),
-        profiles=draw(st.dictionaries(some(PROFILES), st.none() | profiles, max_size=1)),
-        endpoints=draw(st.dictionaries(some(ENDPOINTS), st.none() | endpoints, max_size=2)),
-        pools={
-            cidr: pool and Pool(cidr, pool.nat_outgoing, pool.workloads)
-            for cidr, pool in draw(
-                st.dictionaries(some(NETS[:3]), st.none() | pools, max_size=1)
-            ).items()
-        },
-    )
+    if part == "members":
+        member = draw(st.tuples(some(SETS), some((*ADDRESSES, *PORTS))))
+        return part, member, draw(some([True, None]))
+    if part == "pools":
+        pool = draw(pools)
+        return part, pool.cidr, draw(st.just(pool) | st.just(pool) | st.none())
+    key, value = ONE[part]
+    return part, draw(key), draw(value | value | value | st.none())
+
+
+def delta(rows):
+    """Put changes into one delta; the last of a key counts."""
+    parts = {}
+    for part, key, value in rows:
+        parts.setdefault(part, {})[key] = value
+    return IntentDelta(**parts)
+
+
+# A world to begin with, so that changes meet something.
+starts = st.builds(
+    IntentDelta,
+    endpoints=st.fixed_dictionaries(dict.fromkeys(ENDPOINTS[:2], endpoints)),
+    policies=st.fixed_dictionaries(dict.fromkeys(POLICIES[:2], policies)),
+    ip_sets=st.fixed_dictionaries(dict.fromkeys((SETS[0], SETS[3]), ip_sets)),
+    pools=st.just({"10.0.0.0/8": Pool("10.0.0.0/8", nat_outgoing=True)}),
+)
+deltas = st.lists(changes(), min_size=1, max_size=3).map(delta)
 
 
 def put(table, changes):
@@ -183,10 +201,10 @@ settings = st.builds(
 )
 
 
-@given(st.lists(st.lists(deltas(), min_size=1, max_size=2), max_size=5), settings)
-def test_equals_its_definition(batches, chosen):
+@given(starts, st.lists(st.lists(deltas, min_size=1, max_size=2), max_size=6), settings)
+def test_equals_its_definition(first, batches, chosen):
     view, world, kernels = RuleSets(chosen), World(), {}
-    for batch in [*batches, [IntentDelta()]]:
+    for batch in [[first], *batches, [IntentDelta()]]:
         for delta in batch:
             view.feed(world.accept(delta))
         for family, delta in view.flush().items():

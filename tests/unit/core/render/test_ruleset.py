@@ -132,6 +132,16 @@ def test_refusals(view):
     assert view.refusals == {}
 
 
+def test_hosts_are_excluded_once_they_are_known():
+    view = RuleSets(RenderSettings(nat_exclude_hosts=True))
+    view.feed(IntentDelta(pools={"10.0.0.0/8": Pool("10.0.0.0/8", nat_outgoing=True)}))
+    view.flush()
+    hosts = {"all-hosts-net": IpSet("address", frozenset({"192.0.2.1"}))}
+    view.feed(IntentDelta(ip_sets=hosts))
+    chains = {(f, name) for f, table in view.flush().items() for name in table.chains}
+    assert chains == {("ip", "nat-cali-nat-outgoing")}
+
+
 def test_one_family():
     view = RuleSets(RenderSettings(ipv6=False))
     view.feed(WORLD)
