@@ -13,7 +13,7 @@ import importlib
 import os
 import sys
 from collections.abc import Sequence
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from calico.calicoctl.errors import CommandError
 
@@ -29,7 +29,23 @@ _RESOURCE_COMMANDS = {
 
 
 class _Parser(argparse.ArgumentParser):
-    """Says what is wrong in one line, as calicoctl does."""
+    """Says what is wrong in one line, as calicoctl does; knows what every command takes."""
+
+    def __init__(self, **described: Any) -> None:  # noqa: ANN401  # what argparse takes
+        super().__init__(**described)
+        self.add_argument(
+            "-l",
+            "--log-level",
+            default=argparse.SUPPRESS,  # so that a command does not undo what stands before it
+            metavar="LEVEL",
+            help="panic (default), fatal, error, warn, info or debug",
+        )
+        self.add_argument(
+            "--allow-version-mismatch",
+            action="store_true",
+            default=argparse.SUPPRESS,
+            help="do not compare this client's version with the cluster's",
+        )
 
     def error(self, message: str) -> NoReturn:
         if message.startswith("unrecognized arguments: "):
@@ -48,18 +64,7 @@ def build_parser() -> argparse.ArgumentParser:
         epilog="The datastore is found by ETCD_ENDPOINTS and its kin, or by --config FILE.",
         allow_abbrev=False,
     )
-    parser.add_argument(
-        "-l",
-        "--log-level",
-        default="panic",
-        metavar="LEVEL",
-        help="panic (default), fatal, error, warn, info or debug",
-    )
-    parser.add_argument(
-        "--allow-version-mismatch",
-        action="store_true",
-        help="do not compare this client's version with the cluster's",
-    )
+    parser.set_defaults(log_level="panic", allow_version_mismatch=False)
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", parser_class=_Parser)
     for name, description in _RESOURCE_COMMANDS.items():
         _add_resource_command(commands.add_parser(name, help=description, description=description))
