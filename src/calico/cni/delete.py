@@ -62,6 +62,6 @@ def _wait_until_gone(request: Request) -> None:
 def _remove_pair(request: Request, *, is_ours: bool) -> None:
     """Remove the pair from inside; without a namespace by the host's end, if that is ours."""
     if request.call.namespace >= 0:
-        network.remove_pair(request.identity.interface, request.call.namespace)
+        network.remove_pair(request.identity.interface, request.call.namespace, request.agent.aside)
     elif is_ours:
         network.remove_host_end(request.host_interface)

@@ -14,7 +14,13 @@ and settings of the host's end are the loop's. A worker is inside the namespace 
 Source: shared/spec cni 4.6.
 """
 
+import errno
 import os
+import select
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import TypeAlias
 
 from msgspec import Struct
 
@@ -23,14 +29,21 @@ from calico.core.intent.routes import ROUTE_PROTOCOL_BOOT, Replace, Route
 from calico.core.net.prefix import ip_version
 from calico.kernel import netns, sysctl
 from calico.kernel.addresses import Addresses
-from calico.kernel.links import Links, Peer
+from calico.kernel.links import RTM_DELLINK, Link, Links, Peer, parse_link
+from calico.kernel.netlink import NETLINK_ROUTE, KernelError, NetlinkSocket
 from calico.kernel.routes import Family, KernelRouteTable, Ownership
 
 HOST_MAC = "ee:ee:ee:ee:ee:ee"
 IPV4_GATEWAY = "169.254.1.1"
 IPV6_GATEWAY = "fe80::ecee:eeff:feee:eeee"  # of HOST_MAC
 DEFAULT_ROUTES = ("0.0.0.0/0", "::/0")
+LOOK_SECONDS = 0.0005
 FAMILIES: tuple[Family, ...] = ("ipv4", "ipv6")
+
+Aside: TypeAlias = Callable[[Callable[[], None]], None]  # lets another thread do something
+
+_LINKS = 1  # the netlink group of what happens to links
+_REMOVAL_SECONDS = 10.0
 
 
 class Pair(Struct, frozen=True):
@@ -99,10 +112,17 @@ def configure(pair: Pair, namespace: int) -> None:
         _set_forwarding(pair)
 
 
-def remove_pair(container: str, namespace: int) -> None:
-    """Remove the container's end, and with it the host's. Absent is fine. Raises KernelError."""
-    with netns.inside(namespace), Links() as links:
-        links.delete(container)
+def remove_pair(container: str, namespace: int, aside: Aside) -> None:
+    """Remove the container's end, and with it the host's. Absent is fine. Raises KernelError.
+
+    Both ends are gone from sight within a millisecond, but the kernel lets go of who asked only
+    when nobody holds on to them any more, 15 to 30 ms later: that wait is done aside.
+    """
+    with netns.inside(namespace), Links() as links, NetlinkSocket(NETLINK_ROUTE, _LINKS) as news:
+        link = links.get(container)
+        if link is not None:
+            aside(partial(_delete_link, container, os.dup(namespace)))
+            _wait_until_gone(news, link)
 
 
 def remove_host_end(host: str) -> None:
@@ -151,6 +171,25 @@ def container_routes(family: Family, pair: Pair) -> list[Route]:
             protocol = ROUTE_PROTOCOL_BOOT
             routes.append(Route(destination, pair.container, gateway, protocol=protocol))
     return routes
+
+
+def _delete_link(name: str, namespace: int) -> None:
+    try:
+        with netns.inside(namespace), Links() as links:
+            links.delete(name)
+    finally:
+        os.close(namespace)
+
+
+def _wait_until_gone(news: NetlinkSocket, link: Link) -> None:
+    deadline = time.monotonic() + _REMOVAL_SECONDS
+    while (left := deadline - time.monotonic()) > 0:
+        if not select.select([news], [], [], left)[0]:
+            break
+        for message in news.listen():
+            if message.kind == RTM_DELLINK and parse_link(message.body).index == link.index:
+                return
+    raise KernelError(f"remove link {link.name}", errno.ETIMEDOUT)
 
 
 def _add_routes(family: Family, pair: Pair) -> None:

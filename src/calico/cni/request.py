@@ -22,7 +22,7 @@ from calico.cni.errors import (
 )
 from calico.cni.gate import EndpointGate
 from calico.cni.identity import Identity, parse_identity
-from calico.cni.network import check_foreign
+from calico.cni.network import Aside, check_foreign
 from calico.cni.settings import NetworkConfig, parse_config
 from calico.cni.wire import Call, PluginRunner
 from calico.core.model.cluster import ClusterInformation
@@ -40,8 +40,13 @@ CLUSTER = path_of(ResourceKey("ClusterInformation", "", "default"))
 log = logging.getLogger(__name__)
 
 
+def at_once(job: Callable[[], None]) -> None:
+    """Do it here and now, for want of another thread."""
+    job()
+
+
 class Agent(Struct, frozen=True, kw_only=True):
-    """What the service works with. `now` gives nanoseconds since 1970."""
+    """What the service works with. `now` gives nanoseconds since 1970; `aside` is the service's."""
 
     node: str
     store: Datastore
@@ -51,6 +56,7 @@ class Agent(Struct, frozen=True, kw_only=True):
     mtu_file: Path = Path("/var/lib/calico/mtu")
     wait_seconds: float = 30.0  # for an endpoint to come into force, or to go
     now: Callable[[], int] = time.time_ns
+    aside: Aside = at_once
 
 
 class Request(Struct, frozen=True):

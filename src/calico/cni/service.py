@@ -1,8 +1,10 @@
 """The agent's CNI socket: accept, serve, answer.
 
     plugin process --socket--> accept (thread) --queue--> worker (at most 16 threads) --> answer
+                                  removal of a pair <--aside (a thread each, some ms)--'
 
-A worker serves one request from beginning to end. Requests about one container take turns, so that
+A worker serves one request from beginning to end; what need not be waited for, the end of a pair
+in the kernel, has a thread of its own for some milliseconds. Requests about one container take turns, so that
 a DEL that overtakes its ADD waits. Every failure is told as a CNI error; a bug, too, and it is
 logged with its traceback, since the runtime's retry is the only way on.
 
@@ -22,6 +24,8 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+
+import msgspec
 
 from calico.cni import add, check, collect, delete, ipam
 from calico.cni.deferred import finish_deletes, folder_of
@@ -64,7 +68,7 @@ class CniService:
 
     def __init__(self, agent: Agent, path: Path) -> None:
         self._stopping = threading.Event()
-        self._agent = agent
+        self._agent = msgspec.structs.replace(agent, aside=_aside)
         self._path = path
         self._turns = _Turns()
         self._waiting: queue.SimpleQueue[socket.socket | None] = queue.SimpleQueue()
@@ -201,6 +205,22 @@ class _Turns:
             with self._changed:
                 self._busy.discard(key)
                 self._changed.notify_all()
+
+
+def _aside(job: Callable[[], None]) -> None:
+    """Do a job that takes the kernel milliseconds and nobody waits for."""
+
+    def run() -> None:
+        try:
+            job()
+        except KernelError as error:
+            log.warning("a job aside failed", extra={"reason": str(error)})
+
+    threading.Thread(target=run, name="cni-aside", daemon=True).start()
+
+
+def _aside(job: Callable[[], None]) -> None:
+    threading.Thread(target=job, name="cni-aside", daemon=True).start()
 
 
 def _listen(path: Path) -> socket.socket:
