@@ -74,11 +74,12 @@ def by_tier(
 ) -> Tiers:
     """Group policies that are in evaluation order. A tier that nobody defined ends in Deny."""
     result = []
-    for name, keys in groupby(ordered, lambda key: placements[key].tier):
-        policies = tuple(keys)
+    placed = [(key, placements[key]) for key in ordered]
+    for name, group in groupby(placed, lambda pair: pair[1].tier):
+        policies = list(group)
         action = tiers[name].default_action if name in tiers else "Deny"
-        ingress = tuple(key for key in policies if placements[key].ingress)
-        egress = tuple(key for key in policies if placements[key].egress)
+        ingress = tuple([key for key, placement in policies if placement.ingress])
+        egress = tuple([key for key, placement in policies if placement.egress])
         result.append(Tier(name, action, ingress, egress))
     return tuple(result)
 
