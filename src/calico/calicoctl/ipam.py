@@ -36,7 +36,9 @@ def _check_address(text: str) -> None:
     try:
         ip_address(text)
     except ValueError as error:
-        raise CommandError(f"Error executing command: invalid IP address: {text}") from error
+        raise CommandError(
+            f"Error executing command: invalid IP address specified: {text}"
+        ) from error
 
 
 def _shown(store: Datastore, arguments: argparse.Namespace) -> str:

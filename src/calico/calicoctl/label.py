@@ -29,6 +29,8 @@ def run(arguments: argparse.Namespace) -> None:
     kind = kind_named(arguments.kind)
     if kind is None:
         raise CommandError(f"resource type '{arguments.kind}' is not supported")
+    if kind == "ClusterInformation":
+        raise CommandError(f"failed to update {arguments.kind} {arguments.name}: it is read-only")
     key = ResourceKey(kind, namespace_of(kind, "", arguments.namespace), arguments.name)
     resources = open_resources(arguments)
     try:

@@ -33,12 +33,18 @@ from calico.core.model.registry import KINDS
 from calico.datastore.client import DatastoreError
 from calico.datastore.initialize import ensure_initialized
 from calico.datastore.node_removal import delete_node
-from calico.datastore.resource_errors import AlreadyExists, DoesNotExist
+from calico.datastore.resource_errors import AlreadyExists, DoesNotExist, NotSupported
 from calico.datastore.resources import Resources, resource_key
 
 Operation: TypeAlias = Callable[[ResourceKey, Resource | None], None]
 
 _MANAGED_ELSEWHERE = "knp.default."
+_ON_CLUSTER_INFORMATION = {
+    "create": ("create or apply", ""),
+    "apply": ("apply", "resource is readonly"),
+    "replace": ("apply or replace", ""),
+    "delete": ("delete", ""),
+}
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -113,6 +119,9 @@ def _operation(store: Resources, arguments: argparse.Namespace) -> Operation:
 
     def operate(key: ResourceKey, resource: Resource | None) -> None:
         _refuse_managed(key)
+        if key.kind == "ClusterInformation":  # Calico's own record: datastoreReady hangs on it
+            operation, why = _ON_CLUSTER_INFORMATION[arguments.command]
+            raise NotSupported(operation, key.kind, why)
         if resource is None or arguments.command == "delete":
             _delete(store, key, resource, skips=arguments.skip_not_exists)
         else:

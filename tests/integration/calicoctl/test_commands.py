@@ -104,6 +104,25 @@ def test_apply_and_replace(calicoctl):
     assert "natOutgoing" not in calicoctl("get", "pool", "pool-a", "-o", "yaml")[1]
 
 
+CLUSTER = "{apiVersion: projectcalico.org/v3, kind: ClusterInformation, metadata: {name: default}}"
+
+
+@pytest.mark.parametrize("command", ["create", "apply", "replace", "delete"])
+def test_cluster_information_is_read_only(calicoctl, command):
+    calicoctl("apply", "-f", "-", stdin=POOL)
+    status, out, err = calicoctl(command, "-f", "-", stdin=CLUSTER)
+    assert (status, out) == (1, "")
+    assert "is not supported on ClusterInformation" in err
+    assert calicoctl("delete", "clusterinformation", "default")[0] == 1
+    assert calicoctl("label", "clusterinformation", "default", "a=b")[0] == 1
+    assert "datastoreReady" in calicoctl("get", "clusterinfo", "-o", "json")[1]
+
+
+def test_flags_for_all_commands_may_stand_anywhere(calicoctl):
+    assert calicoctl("get", "ippool", "--allow-version-mismatch", "-l", "info")[0] == 0
+    assert calicoctl("--allow-version-mismatch", "-l", "info", "get", "ippool")[0] == 0
+
+
 def test_namespaces(calicoctl):
     policy = (
         "{apiVersion: projectcalico.org/v3, kind: NetworkPolicy, "
