@@ -6,6 +6,7 @@ from calico.core.render.names import (
     comment,
     endpoint_chain,
     limited,
+    owner_interface,
     policy_id,
     rules_chain,
     set_name,
@@ -57,6 +58,10 @@ def test_chains():
     assert rules_chain(ProfileKey("kns.shop"), "egress") == "filter-cali-pro-kns.shop"
     assert endpoint_chain("cali1", "ingress") == "filter-cali-tw-cali1"
     assert endpoint_chain("cali1", "egress") == "filter-cali-fw-cali1"
+    assert owner_interface("filter-cali-tw-cali1") == "cali1"
+    assert owner_interface("filter-cali-arp-cali1") == "cali1"
+    assert owner_interface("filter-cali-arp-dispatch") == ""
+    assert owner_interface("filter-cali-pi-np/shop/web") == ""
     longest = rules_chain(PolicyKey("NetworkPolicy", "n" * 63, "p" * 253), "ingress")
     assert longest.startswith("filter-cali-pi-_")
     assert len(longest) == len("filter-cali-pi-_") + 43
