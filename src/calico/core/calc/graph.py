@@ -22,7 +22,8 @@ to, view by view along these arrows. Other kinds are ignored.
 Invariant: the deltas, added up, equal `intended` of the same resources.
 """
 
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable, Mapping
+from typing import TypeVar
 
 from msgspec.structs import replace
 
@@ -39,7 +40,7 @@ from calico.core.calc.local_endpoints import (
 from calico.core.calc.policy_records import placement, tier_placement
 from calico.core.calc.pools import Pools, pool_of
 from calico.core.calc.settings import CalcSettings
-from calico.core.intent.delta import IntentDelta
+from calico.core.intent.delta import Intent, IntentDelta
 from calico.core.intent.endpoints import WorkloadEndpoint as Endpoint
 from calico.core.intent.keys import EndpointKey, PolicyKey
 from calico.core.model.endpoint import WorkloadEndpoint
@@ -49,6 +50,9 @@ from calico.core.model.policy import GlobalNetworkPolicy, NetworkPolicy
 from calico.core.model.pool import IPPool
 from calico.core.model.profile import Profile
 from calico.core.model.tier import Tier
+
+Key = TypeVar("Key", bound=Hashable)
+Value = TypeVar("Value")
 
 DEFAULTS = CalcSettings()
 
@@ -140,3 +144,22 @@ class Graph:
             if new != old:
                 delta[key] = new
         return delta
+
+
+def computed(
+    resources: Mapping[ResourceKey, Resource],
+    node_name: str,
+    settings: CalcSettings = DEFAULTS,
+    revisions: Mapping[ResourceKey, int] | None = None,
+) -> Intent:
+    """Return what `intended` returns, for whoever asks once about very many resources."""
+    graph = Graph(node_name, settings)
+    for key, resource in resources.items():
+        graph.set_resource(key, resource, (revisions or {}).get(key, 0))
+    delta = graph.flush()
+    return Intent(**{part: present(getattr(delta, part)) for part in Intent.__struct_fields__})
+
+
+def present(delta: Mapping[Key, Value | None]) -> dict[Key, Value]:
+    """Return what a first delta brings, which removes nothing."""
+    return {key: value for key, value in delta.items() if value is not None}

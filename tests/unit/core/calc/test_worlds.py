@@ -6,7 +6,7 @@ Calico does.
 
 import pytest
 
-from calico.core.calc.graph import Graph
+from calico.core.calc.graph import Graph, computed
 from calico.core.calc.intended import intended
 from calico.core.intent.endpoints import Tier
 from calico.core.intent.ip_sets import IpSet
@@ -187,6 +187,11 @@ def test_every_walk_ends_where_the_definition_says(path, cut):
             graph.set_resource(key, value)
         believer.apply(graph.flush())
         believer.expect(intended(at, NODE))
+
+
+@pytest.mark.parametrize("name", WORLDS)
+def test_the_fast_answer_is_the_same(name):
+    assert computed(WORLDS[name], NODE) == intent_of(name)
 
 
 def test_one_pod():
