@@ -14,7 +14,7 @@ import os
 import sys
 import time
 
-from tests.bench import cni, ipam, live, starts, world
+from tests.bench import cni, ipam, large, live, routes, starts, world
 from tests.bench.node import running_node
 from tests.bench.table import heading, line
 
@@ -38,7 +38,7 @@ def ipam_rows():
         yield from ipam.rows(node)
 
 
-GROUPS = {"agent": agent_rows, "ipam": ipam_rows}
+GROUPS = {"agent": agent_rows, "ipam": ipam_rows, "routes": routes.rows, "large": large.rows}
 
 
 def say(text):

@@ -84,14 +84,14 @@ def prober(*, chosen: bool) -> Record:
     return key, replace(record, metadata=replace(record.metadata, labels=labels))
 
 
-def base() -> list[Record]:
-    """Return W without its remote endpoints."""
+def base(policies: int = POLICIES) -> list[Record]:
+    """Return W without its remote endpoints, or a world of more policies."""
     changing = dict([rule_policy(lets_in=False), label_policy()])
-    policies = dict(policy(number) for number in range(POLICIES))
+    every = dict(policy(number) for number in range(policies))
     return [
         *(profile(number) for number in range(NAMESPACES)),
         *(pod(number, NODE) for number in range(LOCALS)),
-        *(policies | changing).items(),
+        *(every | changing).items(),
     ]
 
 
