@@ -149,6 +149,7 @@ class Loop:
             # What is read is let go of, so that what comes of it takes its place in memory.
             part = {path: unread.pop(path) for path in list(islice(unread, READ_AT_ONCE))}
             self._parts.records.feed(part)
+            self._parts.turns.reading(len(unread))
             return
         self._unread = {}
         self._parts.records.feed(unread)

@@ -60,6 +60,10 @@ class Turns:
         self._health.report(DATAPLANE, Report(ready=has_applied, detail=detail))
         self._health.report(DATASTORE, self._datastore_report())
 
+    def reading(self, left: int) -> None:
+        """Say how far the reading of a whole datastore has come."""
+        log.info("reading the datastore", extra={"records_left": left})
+
     def thought(self, delta: IntentDelta, seconds: float) -> None:
         """Count what the core gave out."""
         self._thought_seconds = seconds
