@@ -48,7 +48,8 @@ PORT_UNREACHABLE = {"ip": 3, "ip6": 4}  # the code of the ICMP message
 _UNITS = {seconds: unit for unit, seconds in UNIT_SECONDS.items()}
 _INVERT = 1
 _NAT_FULLY_RANDOM = 0x10
-_NAT_GIVEN = 0x01 | 0x02  # an address, ports: the kernel sets these itself
+_NAT_PORTS_GIVEN = 0x02  # the kernel sets it for nat, but not for masq
+_NAT_GIVEN = 0x01 | _NAT_PORTS_GIVEN  # an address, ports
 _SNAT, _DNAT = 0, 1
 _ICMP, _TCP_RESET = 0, 1
 
@@ -186,7 +187,9 @@ def _read_ports(reading: Reading, parts: Attributes, kind: int) -> Span | None:
 
 
 def _nat_flags(kind: int, action: Masquerade | Snat) -> list[bytes]:
-    return [number(kind, _NAT_FULLY_RANDOM)] if action.fully_random else []
+    flags = _NAT_FULLY_RANDOM if action.fully_random else 0
+    flags |= _NAT_PORTS_GIVEN if action.ports is not None else 0
+    return [number(kind, flags)] if flags else []
 
 
 def _is_random(parts: Attributes, kind: int) -> bool:
