@@ -58,7 +58,7 @@ class World:
 
     def text(self, name, blocks):
         cluster = Cluster(name, self.nodes)
-        return render_bird(BirdInputs(cluster, POOLS, dict.fromkeys(blocks, True)))
+        return render_bird(BirdInputs(cluster, POOLS, dict.fromkeys(blocks, True))).text
 
     def start(self, name, *blocks):
         with inside(self.namespaces[name]):

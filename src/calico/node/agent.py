@@ -28,7 +28,7 @@ from calico.felix.process import settle
 from calico.felix.starting import FatalSettings
 from calico.ipam.assigner import Assigner
 from calico.node.addresses import StartupError
-from calico.node.bgp import BgpView
+from calico.node.bgp import BgpView, bgp_settings
 from calico.node.main import wants_bird
 from calico.node.paths import Paths, node_paths
 from calico.node.startup import node_name, start_up
@@ -73,7 +73,7 @@ def run(environment: Mapping[str, str]) -> int:
             owner = BirdOwner(BirdFiles(paths.bird_config, paths.bird_socket))
             owner.start()
             ending.callback(owner.stop)
-            parts = _bird_parts(BgpView(name, environment.get("CALICO_ROUTER_ID", "")), owner, name)
+            parts = _bird_parts(BgpView(name, bgp_settings(environment)), owner, name)
         return session.run(prepared, watch, parts)
 
 
@@ -98,9 +98,9 @@ def _bird_parts(view: BgpView, owner: BirdOwner, name: str) -> session.Parts:
     def end_turn() -> None:
         inputs = view.flush()
         if inputs is not None:
-            configuration = render_bird(inputs)
-            if configuration is not None:
-                owner.put(configuration)
+            rendered = render_bird(inputs)
+            if rendered is not None:
+                owner.put(rendered.text, rendered.left_out)
 
     return session.Parts(
         consumers=(view,),

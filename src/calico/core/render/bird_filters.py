@@ -1,7 +1,7 @@
 """Which routes leave the node by BGP, and which enter the kernel: the filters of BIRD.
 
-    pools, own blocks --export_filter--> told to peers: whole blocks, never a single workload
-                      --kernel_filter--> programmed:    what BIRD owns, and what is in no pool
+    pools, own blocks, --export_filter--> told to peers: whole blocks, never a single workload
+    communities        --kernel_filter--> programmed:    what BIRD owns, and what is in no pool
 
 A metric and a local preference are mirror images, localpref = 2147483647 - metric, so that a
 route keeps its priority from node to node. A metric below the normal priority marks a workload
@@ -13,7 +13,7 @@ Felix's here, whatever programClusterRoutes says of IPIP pools.
 Source: bgp-confd 5.5, 5.7; confd/pkg/backends/calico/bgp_processor.go.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from msgspec import Struct
 
@@ -38,6 +38,8 @@ class Told(Struct, frozen=True):
     normal_priority: int = 1024
     program_cluster_routes: str | None = None
     own_subnet_known: bool = True
+    communities: tuple[tuple[str, tuple[str, ...]], ...] = ()  # CIDR, statements that add them
+    reflected: tuple[str, ...] = ()  # CIDRs of services that a route reflector passes on
 
 
 def kernel_filter_name(version: Version) -> str:
@@ -75,10 +77,11 @@ def import_filter(told: Told) -> list[str]:
     return [f"if {moving} then preference = {MOVING_PREFERENCE};", "accept;"]
 
 
-def export_filter(told: Told, *, to_ibgp: bool) -> list[str]:
-    """Render a peering's export filter, but for its user's own rules."""
+def export_filter(told: Told, calls: Sequence[str], *, to_ibgp: bool) -> list[str]:
+    """Render a peering's export filter around the calls of its user's own rules."""
     version, flag = told.version, "true" if to_ibgp else "false"
-    return [f"calico_priority_v{version}();", f"calico_export_v{version}({flag});", "reject;"]
+    last = [f"calico_export_v{version}({flag});", "reject;"]
+    return [f"calico_priority_v{version}();", *calls, *last]
 
 
 def _export_steps(told: Told) -> list[str]:
@@ -89,11 +92,14 @@ def _export_steps(told: Told) -> list[str]:
     steps = [f"if net ~ {cidr} then reject;  # disableBGPExport" for cidr in silent]
     steps.append(f"if to_ibgp && ({tunnels}) then reject;  # a tunnel's own")
     steps.append('if ifname ~ "bpf*.cali" then reject;')
+    for cidr, statements in told.communities:
+        steps.append(f"if net ~ {cidr} then {{ {' '.join(statements)} }}")
     for cidr, is_confirmed in sorted(told.blocks.items()):
         if is_confirmed:
             steps.append(f"if net = {cidr} then accept;  # a block of this node")
             steps.append(f"if net ~ {cidr} && krt_metric < {told.normal_priority} then accept;")
             steps.append(f"if net ~ {cidr} then reject;")
+    steps += [f"if net ~ {cidr} then accept;  # services of others" for cidr in told.reflected]
     return steps + [f"if net ~ {cidr} then accept;" for cidr in open_]
 
 

@@ -69,4 +69,4 @@ names = st.sampled_from(["own", "b", "c", 'd"; x', "e"])
     )
 )
 def test_bird_accepts_it(tmp_path: Path, inputs):
-    parses(render_bird(inputs), tmp_path)
+    parses(render_bird(inputs).text, tmp_path)

@@ -42,7 +42,7 @@ B = node("b", "10.0.0.10/24", "fd00::a/64")
 def rendered(tmp_path):
     def render(*nodes, pools=(), blocks=None, router_id="", **options):
         found = cluster(*(nodes or (A, B)), **options)
-        text = render_bird(BirdInputs(found, pools, blocks or {}, router_id))
+        text = render_bird(BirdInputs(found, pools, blocks or {}, router_id)).text
         parses(text, tmp_path)
         return text
 
