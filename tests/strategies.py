@@ -8,6 +8,7 @@ records fight over. Collisions are where incremental code goes wrong.
 
 from hypothesis import strategies as st
 
+from calico.core.model.block import Attribute, Block
 from calico.core.model.endpoint import (
     EndpointPort,
     HostEndpoint,
@@ -17,7 +18,7 @@ from calico.core.model.endpoint import (
     WorkloadEndpointPort,
     WorkloadEndpointSpec,
 )
-from calico.core.model.keys import ResourceKey
+from calico.core.model.keys import BlockKey, ResourceKey
 from calico.core.model.metadata import Metadata
 from calico.core.model.network_set import (
     GlobalNetworkSet,
@@ -25,6 +26,7 @@ from calico.core.model.network_set import (
     NetworkSet,
     NetworkSetSpec,
 )
+from calico.core.model.node import Node, NodeAddress, NodeBGPSpec, NodeSpec
 from calico.core.model.policy import (
     GlobalNetworkPolicy,
     GlobalNetworkPolicySpec,
@@ -291,6 +293,27 @@ pools = named(
     cidr=st.sampled_from(("10.0.0.0/16", "10.1.0.0/16", "fd00::/64")),
     nat_outgoing=st.booleans(),
     allowed_uses=st.sampled_from(((), ("Workload", "Tunnel"), ("LoadBalancer",))),
+    vxlan_mode=st.sampled_from(("", "Never", "Always", "CrossSubnet")),
+    ipip_mode=st.sampled_from(("", "Never", "Always", "CrossSubnet")),
+)
+NODE_NAMES = (HERE, THERE, "third")
+nodes = named(
+    (Node, NodeSpec),
+    NODE_NAMES,
+    bgp=st.one_of(
+        st.none(),
+        st.just(NodeBGPSpec()),
+        st.builds(
+            NodeBGPSpec,
+            ipv4_address=st.sampled_from(("", "192.0.2.1/24", "192.0.2.2/24", "198.51.100.1/24")),
+            ipv6_address=st.sampled_from(("", "2001:db8::1/64", "2001:db8::2/64")),
+            ipv4_ipip_tunnel_addr=st.sampled_from(("", "10.0.0.1", "10.1.0.1")),
+        ),
+    ),
+    ipv4_vxlan_tunnel_addr=st.sampled_from(("", "10.0.0.1", "10.0.0.2", "10.1.0.1", "no address")),
+    ipv6_vxlan_tunnel_addr=st.sampled_from(("", "fd00::1")),
+    vxlan_tunnel_mac_addr=st.sampled_from(("", "66:00:00:00:00:01")),
+    addresses=few(st.builds(NodeAddress, st.just("203.0.113.9"), st.just("InternalIP")), 1),
 )
 resources = st.one_of(
     workload_endpoints(),
@@ -305,6 +328,7 @@ resources = st.one_of(
     tiers,
     profiles,
     pools,
+    nodes,
 )
 updates = st.tuples(resources, st.sampled_from((True, True, True, False))).map(
     lambda drawn: (drawn[0][0], drawn[0][1] if drawn[1] else None)
@@ -314,4 +338,36 @@ whole_worlds = st.lists(resources, min_size=4, max_size=16)
 # Most of a story happens in a world that is already there.
 batches = st.tuples(whole_worlds, st.lists(some_updates, max_size=8)).map(
     lambda drawn: [drawn[0], *drawn[1]]
+)
+
+
+@st.composite
+def blocks(draw):
+    """A block of four addresses, or of one that may lie in another."""
+    cidr = draw(st.sampled_from(("10.0.0.0/30", "10.0.0.1/32", "10.1.0.0/30", "fd00::/126")))
+    owner = draw(st.sampled_from((None, "virtual:x", *(f"host:{name}" for name in NODE_NAMES))))
+    holders = draw(few(st.sampled_from((*NODE_NAMES, "unknown", "")), 2))
+    count = 1 if cidr.endswith("/32") else 4
+    allocations = st.sampled_from((None, *range(len(holders))))
+    block = Block(
+        cidr=cidr,
+        affinity=owner,
+        allocations=tuple(draw(allocations) for _ in range(count)),
+        unallocated=(),
+        attributes=tuple(Attribute("h", {"node": name} if name else None) for name in holders),
+    )
+    return BlockKey(cidr), block
+
+
+block_updates = st.tuples(blocks(), st.booleans()).map(
+    lambda drawn: (drawn[0][0], drawn[0][1] if drawn[1] else None)
+)
+node_updates = st.tuples(nodes, st.sampled_from((True, True, False))).map(
+    lambda drawn: (drawn[0][0], drawn[0][1] if drawn[1] else None)
+)
+pool_updates = st.tuples(pools, st.sampled_from((True, True, False))).map(
+    lambda drawn: (drawn[0][0], drawn[0][1] if drawn[1] else None)
+)
+place_updates = st.lists(
+    st.one_of(block_updates, node_updates, pool_updates, updates), min_size=1, max_size=6
 )

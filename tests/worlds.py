@@ -20,7 +20,10 @@ from calico.core.model.metadata import Resource
 
 World = Mapping[ResourceKey, Resource]
 Update = tuple[ResourceKey, Resource | None]
-PARTS = ("policies", "profiles", "endpoints", "pools")
+PARTS = (
+    *("policies", "profiles", "endpoints", "pools"),
+    *("cluster_routes", "tunnels", "remote_ends", "hosts"),
+)
 
 
 class Believer:
@@ -32,6 +35,10 @@ class Believer:
         self.profiles: dict = {}
         self.endpoints: dict = {}
         self.pools: dict = {}
+        self.cluster_routes: dict = {}
+        self.tunnels: dict = {}
+        self.remote_ends: dict = {}
+        self.hosts: dict = {}
 
     def apply(self, delta: IntentDelta) -> None:
         for (set_id, member), present in delta.members.items():

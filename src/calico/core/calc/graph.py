@@ -15,6 +15,8 @@
     WorkloadEndpoints of all nodes, HostEndpoints, NetworkSets; Profiles (labels)
 
     IPPools ----------------------------> Pools -------> pools
+                                            v
+    Nodes, IPAM blocks, local addresses -> Overlay ----> routes to other nodes, tunnels
 
 `set_resource` is cheap and may come in any order and number; `flush` computes what all of it came
 to, view by view along these arrows. Other kinds are ignored.
@@ -37,15 +39,20 @@ from calico.core.calc.local_endpoints import (
     is_on,
     local_endpoint,
 )
+from calico.core.calc.overlay import Overlay
+from calico.core.calc.places import block_place, node_place
 from calico.core.calc.policy_records import placement, tier_placement
 from calico.core.calc.pools import Pools, pool_of
 from calico.core.calc.settings import CalcSettings
 from calico.core.intent.delta import Intent, IntentDelta
 from calico.core.intent.endpoints import WorkloadEndpoint as Endpoint
+from calico.core.intent.endpoints import addresses
 from calico.core.intent.keys import EndpointKey, PolicyKey
+from calico.core.model.block import Block
 from calico.core.model.endpoint import WorkloadEndpoint
-from calico.core.model.keys import ResourceKey
+from calico.core.model.keys import BlockKey, ResourceKey
 from calico.core.model.metadata import Resource
+from calico.core.model.node import Node
 from calico.core.model.policy import GlobalNetworkPolicy, NetworkPolicy
 from calico.core.model.pool import IPPool
 from calico.core.model.profile import Profile
@@ -68,6 +75,7 @@ class Graph:
         self._rules = ActiveRules()
         self._sets = IpSets()
         self._pools = Pools()
+        self._overlay = Overlay(node_name, settings)
         self._keys: dict[ResourceKey, EndpointKey] = {}  # of the endpoints of this node
         self._endpoints: dict[EndpointKey, Endpoint] = {}  # as reported
 
@@ -89,6 +97,13 @@ class Graph:
             case "IPPool":
                 pool = pool_of(value) if isinstance(value, IPPool) else None
                 self._pools.set_pool(key.name, pool)
+            case "Node":
+                place = node_place(value) if isinstance(value, Node) else None
+                self._overlay.set_node(key.name, place)
+
+    def set_block(self, key: BlockKey, block: Block | None) -> None:
+        """Accept an IPAM block's latest version; None means "it no longer exists"."""
+        self._overlay.set_block(key.cidr, block_place(block) if block else None)
 
     def flush(self) -> IntentDelta:
         """Return what changed since the last flush."""
@@ -102,13 +117,21 @@ class Graph:
         for set_id, spec in rules.sets.items():
             self._sets.set_spec(set_id, spec)
         sets = self._sets.flush()
+        endpoints = self._joined({*local, *applied.tiers})
+        pools = self._pools.flush()
+        self._overlay.set_pools(pools)
+        overlay = self._overlay.flush()
         return IntentDelta(
             ip_sets=sets.sets,
             members=sets.members,
             policies=rules.policies,
             profiles=rules.profiles,
-            endpoints=self._joined({*local, *applied.tiers}),
-            pools=self._pools.flush(),
+            endpoints=endpoints,
+            pools=pools,
+            cluster_routes=overlay.cluster_routes,
+            tunnels=overlay.ends.own,
+            remote_ends=overlay.ends.remote,
+            hosts=overlay.ends.hosts,
         )
 
     def _set_endpoint(self, key: ResourceKey, value: Resource | None, revision: int) -> None:
@@ -143,6 +166,7 @@ class Graph:
                 new = self._endpoints[key] = replace(local.endpoint, tiers=tiers)
             if new != old:
                 delta[key] = new
+                self._overlay.set_local(addresses(old), addresses(new))
         return delta
 
 

@@ -25,16 +25,21 @@ from calico.core.calc.local_endpoints import (
     local_endpoint,
     one_per_interface,
 )
+from calico.core.calc.overlay import Places, overlay
+from calico.core.calc.places import BlockPlace, NodePlace, block_place, node_place
 from calico.core.calc.policy_records import PolicyRecord, placement, tier_placement
 from calico.core.calc.pools import by_cidr, pool_of
 from calico.core.calc.settings import CalcSettings
 from calico.core.intent.delta import Intent
 from calico.core.intent.endpoints import WorkloadEndpoint as Endpoint
+from calico.core.intent.endpoints import addresses
 from calico.core.intent.keys import EndpointKey, PolicyKey
 from calico.core.intent.nat import Pool
+from calico.core.model.block import Block
 from calico.core.model.endpoint import WorkloadEndpoint
-from calico.core.model.keys import ResourceKey
+from calico.core.model.keys import BlockKey, ResourceKey
 from calico.core.model.metadata import Resource
+from calico.core.model.node import Node
 from calico.core.model.policy import GlobalNetworkPolicy, NetworkPolicy
 from calico.core.model.pool import IPPool
 from calico.core.model.profile import Profile
@@ -51,6 +56,7 @@ def intended(
     node_name: str,
     settings: CalcSettings = DEFAULTS,
     revisions: Mapping[ResourceKey, int] | None = None,
+    blocks: Mapping[BlockKey, Block] | None = None,
 ) -> Intent:
     """Return the whole intent of one node. A record whose revision is not given has revision 0."""
     labels = profile_labels(resources)
@@ -61,12 +67,19 @@ def intended(
     }
     rules = rules_of(resources, endpoints.values())
     everyone = contributors(resources, settings).values()
+    held = [address for endpoint in endpoints.values() for address in addresses(endpoint)]
+    places = Places(nodes(resources), block_places(blocks or {}), pools(resources), held)
+    ways = overlay(node_name, places, settings)
     return Intent(
         ip_sets={set_id: ip_set(spec, everyone, labels) for set_id, spec in rules.sets.items()},
         policies=rules.policies,
         profiles=rules.profiles,
         endpoints=endpoints,
         pools=pools(resources),
+        cluster_routes=ways.cluster_routes,
+        tunnels=ways.tunnels,
+        remote_ends=ways.remote_ends,
+        hosts=ways.hosts,
     )
 
 
@@ -157,3 +170,14 @@ def pools(resources: Resources) -> dict[str, Pool]:
     """Return the IP pools by CIDR."""
     read = {key.name: pool_of(record) for key, record in of_kind(resources, IPPool).items()}
     return by_cidr({name: pool for name, pool in read.items() if pool is not None})
+
+
+def nodes(resources: Resources) -> dict[str, NodePlace]:
+    """Return where the nodes are."""
+    places = {key.name: node_place(record) for key, record in of_kind(resources, Node).items()}
+    return {name: place for name, place in places.items() if place is not None}
+
+
+def block_places(blocks: Mapping[BlockKey, Block]) -> dict[str, BlockPlace]:
+    """Return where the blocks are, by CIDR."""
+    return {key.cidr: block_place(block) for key, block in blocks.items()}

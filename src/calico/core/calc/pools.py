@@ -8,10 +8,13 @@ Source: datastore-etcd 1.6 (conflict rule); felix/dataplane/linux/masq_mgr.go.
 """
 
 from collections.abc import Mapping
+from typing import Final
 
-from calico.core.intent.nat import Pool
+from calico.core.intent.nat import Mode, Pool
 from calico.core.model.pool import IPPool
 from calico.core.net.prefix import canonical_prefix
+
+MODES: Final[Mapping[str, Mode]] = {"Always": "Always", "CrossSubnet": "CrossSubnet"}
 
 
 def pool_of(record: IPPool) -> Pool | None:
@@ -20,8 +23,10 @@ def pool_of(record: IPPool) -> Pool | None:
         cidr = canonical_prefix(record.spec.cidr)
     except ValueError:
         return None
-    workloads = record.spec.allowed_uses != ("LoadBalancer",)
-    return Pool(cidr, record.spec.nat_outgoing, workloads)
+    spec = record.spec
+    workloads = spec.allowed_uses != ("LoadBalancer",)
+    vxlan, ipip = MODES.get(spec.vxlan_mode, "Never"), MODES.get(spec.ipip_mode, "Never")
+    return Pool(cidr, spec.nat_outgoing, workloads, vxlan, "Never" if ":" in cidr else ipip)
 
 
 def by_cidr(pools: Mapping[str, Pool]) -> dict[str, Pool]:

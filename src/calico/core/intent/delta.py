@@ -17,6 +17,7 @@ from calico.core.intent.ip_sets import IpSet
 from calico.core.intent.keys import EndpointKey, PolicyKey
 from calico.core.intent.nat import Pool
 from calico.core.intent.policies import Policy, Profile
+from calico.core.intent.tunnels import ClusterRoute, RemoteEnd, RemoteKey, TunnelEnd, TunnelKind
 
 
 class IntentDelta(Struct, frozen=True):
@@ -32,6 +33,10 @@ class IntentDelta(Struct, frozen=True):
     profiles: Mapping[str, Profile | None] = {}
     endpoints: Mapping[EndpointKey, WorkloadEndpoint | None] = {}
     pools: Mapping[str, Pool | None] = {}  # by CIDR
+    cluster_routes: Mapping[str, ClusterRoute | None] = {}  # by destination CIDR
+    tunnels: Mapping[TunnelKind, TunnelEnd | None] = {}
+    remote_ends: Mapping[RemoteKey, RemoteEnd | None] = {}
+    hosts: Mapping[str, Literal[True] | None] = {}  # by address
 
 
 class Intent(Struct, frozen=True):
@@ -42,3 +47,7 @@ class Intent(Struct, frozen=True):
     profiles: Mapping[str, Profile] = {}
     endpoints: Mapping[EndpointKey, WorkloadEndpoint] = {}
     pools: Mapping[str, Pool] = {}
+    cluster_routes: Mapping[str, ClusterRoute] = {}
+    tunnels: Mapping[TunnelKind, TunnelEnd] = {}
+    remote_ends: Mapping[RemoteKey, RemoteEnd] = {}
+    hosts: Mapping[str, Literal[True]] = {}

@@ -42,3 +42,8 @@ class WorkloadEndpoint(Struct, frozen=True):
     allowed_source_prefixes: tuple[str, ...] = ()
     qos: QosControls = QosControls()
     revision: int = 0  # of the record this came from; who waits for an endpoint compares it
+
+
+def addresses(endpoint: WorkloadEndpoint | None) -> tuple[str, ...]:
+    """Return an endpoint's addresses of both IP versions."""
+    return (*endpoint.ipv4_addresses, *endpoint.ipv6_addresses) if endpoint else ()
