@@ -191,10 +191,13 @@ def node_environment(config: InstallConfig) -> str:
         "ETCD_CA_CERT_FILE": config.etcd_ca_cert_file,
         "ETCD_CERT_FILE": config.etcd_cert_file,
         "ETCD_KEY_FILE": config.etcd_key_file,
-        "IP": "autodetect",
-        "IP_AUTODETECTION_METHOD": config.calico_ip_autodetection_method,
         "NO_DEFAULT_POOLS": "true",
     }
+    if any(":" not in cidr for cidr in config.network_cidr):
+        variables["IP"] = "autodetect"
+        variables["IP_AUTODETECTION_METHOD"] = config.calico_ip_autodetection_method
+    else:  # a router id is an IPv4 address, or made from the node's name
+        variables |= {"IP": "none", "CALICO_ROUTER_ID": "hash"}
     if any(":" in cidr for cidr in config.network_cidr):
         variables["IP6"] = "autodetect"
         variables["IP6_AUTODETECTION_METHOD"] = config.calico_ip6_autodetection_method

@@ -1,7 +1,13 @@
 import pytest
 
 from calico.calicoctl.files import Line
-from calico.calicoctl.install_config import ConfigError, parse_config, resolve_template
+from calico.calicoctl.install import node_environment
+from calico.calicoctl.install_config import (
+    ConfigError,
+    InstallConfig,
+    parse_config,
+    resolve_template,
+)
 
 
 def lines(**values):
@@ -75,3 +81,18 @@ def test_templates():
         resolve_template("{{ groups['master'][2] }}", groups, "c")
     with pytest.raises(ConfigError, match="only"):
         resolve_template("{{ hostvars }}", groups, "c")
+
+
+@pytest.mark.parametrize(
+    ("cidrs", "present", "absent"),
+    [
+        (("10.1.0.0/16",), ["IP=autodetect"], ["IP6=", "CALICO_ROUTER_ID="]),
+        (("fd00::/48",), ["IP=none", "IP6=autodetect", "CALICO_ROUTER_ID=hash"], []),
+        (("10.1.0.0/16", "fd00::/48"), ["IP=autodetect", "IP6=autodetect"], ["CALICO_ROUTER_ID="]),
+    ],
+)
+def test_tells_nodes_to_look_for_the_families_there_are(cidrs, present, absent):
+    config = InstallConfig(network_cidr=cidrs, etcd_endpoints="http://192.0.2.1:2379")
+    lines = node_environment(config).splitlines()
+    assert set(present) <= set(lines)
+    assert not any(line.startswith(prefix) for line in lines for prefix in absent)
