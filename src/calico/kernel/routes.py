@@ -18,7 +18,6 @@ import errno
 import socket
 import struct
 from collections.abc import Mapping, Sequence
-from ipaddress import ip_address, ip_network
 from typing import Literal, TypeAlias
 
 from msgspec import Struct
@@ -179,9 +178,9 @@ class KernelRouteTable:
 
     def _deletion(self, route: Route, index: int) -> bytes:
         """Name a route by its key and interface; IPv4's kernel takes metric 0 for "any"."""
-        network = ip_network(route.destination)
-        header = _header(self._family, network.prefixlen, self._table, 0, scope=_SCOPE_ANY)
-        body = header + _key(network.network_address.packed, self._table, route.metric)
+        destination, length = _parts(self._family, route.destination)
+        header = _header(self._family, length, self._table, 0, scope=_SCOPE_ANY)
+        body = header + _key(destination, self._table, route.metric)
         return body + (attribute(_INTERFACE, _U32.pack(index)) if index else b"")
 
 
@@ -212,22 +211,20 @@ def parse_route(body: bytes, names: Mapping[int, str]) -> Route:
 
 
 def _encoded(family: int, table: int, route: Route, index: int) -> bytes:
-    network = ip_network(route.destination)
+    destination, length = _parts(family, route.destination)
     kind = _BLACKHOLE if route.kind == "blackhole" else _UNICAST
     scope = _SCOPE_LINK if route.scope == "link" else _SCOPE_UNIVERSE
     flags = _ONLINK if route.onlink else 0
     parts = [
-        _HEADER.pack(
-            family, network.prefixlen, 0, 0, _short(table), route.protocol, scope, kind, flags
-        ),
-        _key(network.network_address.packed, table, route.metric),
+        _HEADER.pack(family, length, 0, 0, _short(table), route.protocol, scope, kind, flags),
+        _key(destination, table, route.metric),
     ]
     if index:
         parts.append(attribute(_INTERFACE, _U32.pack(index)))
     if route.gateway:
-        parts.append(attribute(_GATEWAY, ip_address(route.gateway).packed))
+        parts.append(attribute(_GATEWAY, socket.inet_pton(family, route.gateway)))
     if route.source:
-        parts.append(attribute(_SOURCE, ip_address(route.source).packed))
+        parts.append(attribute(_SOURCE, socket.inet_pton(family, route.source)))
     if route.mtu_bytes:
         parts.append(nested(_METRICS, attribute(_METRIC_MTU, _U32.pack(route.mtu_bytes))))
     return b"".join(parts)
@@ -244,6 +241,11 @@ def _short(table: int) -> int:
 def _key(destination: bytes, table: int, metric: int) -> bytes:
     encoded = attribute(_DESTINATION, destination) + attribute(_TABLE, _U32.pack(table))
     return encoded + (attribute(_PRIORITY, _U32.pack(metric)) if metric else b"")
+
+
+def _parts(family: int, destination: str) -> tuple[bytes, int]:
+    address, _, length = destination.partition("/")  # canonical: the general parser costs ten times
+    return socket.inet_pton(family, address), int(length)
 
 
 def _number(payload: bytes | None) -> int:
