@@ -7,9 +7,11 @@ import threading
 
 import pytest
 
+from calico.cni import network
 from calico.cni.delete import delete_endpoint
 from calico.cni.request import prepare
 from calico.cni.wire import Call
+from calico.core.intent.keys import EndpointKey
 from calico.felix.in_force import InForce
 from calico.kernel import netns as namespaces
 from calico.kernel.run import run
@@ -152,22 +154,54 @@ def test_rubbish_on_the_socket_does_not_stop_the_service(memory_host):
 
 
 def test_requests_about_one_container_take_turns(memory_host):
+    """A DEL that comes while its ADD is under way waits for it, whatever becomes of that."""
+    memory_host.gate = gate = InForce()
+    gate.set_blocked("")
+    memory_host.start()
+    outcomes = {}
+
+    def run_it(command, pod):
+        outcomes[command] = memory_host.run(command, pod)
+
+    with containers("web-0") as (pod,):
+        adding = threading.Thread(target=run_it, args=("ADD", pod))
+        adding.start()
+        path = wait_until(lambda: next(iter(memory_host.records("workloadendpoints")), ""), "ADD")
+        deleting = threading.Thread(target=run_it, args=("DEL", pod))
+        deleting.start()
+        turns = memory_host.service._turns._changed
+        wait_until(lambda: turns._waiters, "the DEL waits for its turn")
+        revision = memory_host.store.get(path).revision
+        gate.set_applied({EndpointKey("k8s", "shop/web-0", "eth0"): revision}, ())
+        adding.join(30)
+        assert outcomes["ADD"].status == 0
+        wait_until(lambda: not memory_host.records("workloadendpoints"), "DEL")
+        gate.set_applied({}, (EndpointKey("k8s", "shop/web-0", "eth0"),))
+        deleting.join(30)
+        assert outcomes["DEL"].status == 0
+        assert no_trace(memory_host, pod)
+
+
+def test_a_pair_counts_as_removed_when_it_is_out_of_sight(memory_host):
     memory_host.start()
     with containers("web-0") as (pod,):
-        started = [memory_host.spawn("ADD", pod), memory_host.spawn("DEL", pod)]
-        outcomes = []
+        memory_host.run("ADD", pod)
+        may_go, removed = threading.Event(), threading.Event()
 
-        def finish(one):
-            outcomes.append(memory_host.finish(one))
+        def aside(job):
+            threading.Thread(target=lambda: may_go.wait(30) and job()).start()
 
-        threads = [threading.Thread(target=finish, args=(one,)) for one in started]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join(30)
-        assert [o.status for o in outcomes] == [0, 0], outcomes
-        memory_host.run("DEL", pod)
-        assert no_trace(memory_host, pod)
+        def remove():
+            network.remove_pair("eth0", pod.descriptor, aside)
+            removed.set()
+
+        remover = threading.Thread(target=remove)
+        remover.start()
+        assert not removed.wait(0.05)
+        assert [i["ifname"] for i in pod.ip("link")] == ["lo", "eth0"]
+        may_go.set()
+        remover.join(30)
+        assert [i["ifname"] for i in pod.ip("link")] == ["lo"]
 
 
 def test_the_right_to_delete_is_the_containers(memory_host):
