@@ -8,7 +8,8 @@ Before the datastore is in sync nothing in the kernel is touched; once in sync, 
 lost watch is resumed or listed again by the watcher, and the difference is fed.
 
 A whole datastore arrives at once, and takes seconds to read. It is read a part at a time, so that
-the loop goes on giving signs of life, and nothing is made of it before all of it is read.
+the loop goes on giving signs of life, and nothing is made of it before all of it is read. A turn
+that thought for long leaves the kernel to the next one, for the same reason.
 
 What the kernel refuses is reported, left alone, and looked at again at a resync that the loop
 queues with backoff. A change of settings, or of anything that the wiring depended on, ends the
@@ -41,6 +42,7 @@ from calico.reconcile.outcome import Outcome
 IDLE_SECONDS = 10.0  # the longest a turn waits; the watchdog wants signs of life
 FIRST_RETRY_SECONDS, LAST_RETRY_SECONDS = 0.05, 10.0
 READ_AT_ONCE = 4_000  # records, a quarter of a second
+LONG_THOUGHT_SECONDS = 0.25
 
 
 class Restart(Exception):  # it is a request, not an error
@@ -114,6 +116,7 @@ class Loop:
         self._retry_seconds = FIRST_RETRY_SECONDS
         self._retry_at: float | None = None
         self._left = 0
+        self._is_put_off = False  # the kernel's share of a turn, after a long thought
 
     @property
     def is_in_sync(self) -> bool:
@@ -183,11 +186,18 @@ class Loop:
         for key, endpoint in delta.endpoints.items():
             self._waiting[key] = None if endpoint is None else endpoint.revision
         self._queue_due_resyncs(started)
+        self._is_put_off = not self._is_put_off and self._has_taken_long(started)
+        if self._is_put_off:
+            self._left = 1
+            return
         outcome = parts.dataplane.apply()
         self._left = outcome.left
         if not outcome.left:
             self._report(outcome)
         parts.turns.applied(outcome, parts.now() - started)
+
+    def _has_taken_long(self, started: float) -> bool:
+        return self._parts.now() - started > LONG_THOUGHT_SECONDS
 
     def _queue_due_resyncs(self, now: float) -> None:
         for timer in self._parts.timers:

@@ -8,10 +8,11 @@ from msgspec import Struct
 from calico.core.intent.delta import IntentDelta
 from calico.core.intent.endpoints import WorkloadEndpoint
 from calico.core.intent.keys import EndpointKey, RouteKey
+from calico.datastore.client import Entry
 from calico.datastore.watcher import WatchKey, WatchState
 from calico.felix.in_force import InForce
 from calico.felix.inbox import Inbox
-from calico.felix.loop import Loop, Parts, Restart, Timer
+from calico.felix.loop import READ_AT_ONCE, Loop, Parts, Restart, Timer
 from calico.felix.records import Records
 from calico.felix.turns import Turns
 from calico.kernel.links import Link
@@ -25,10 +26,12 @@ RANGE = "/range/"
 
 
 class Graph:
-    def __init__(self):
+    def __init__(self, clock):
         self.next = IntentDelta()
+        self.clock, self.takes_seconds = clock, 0.0
 
     def flush(self):
+        self.clock.now += self.takes_seconds
         delta, self.next = self.next, IntentDelta()
         return delta
 
@@ -63,13 +66,14 @@ class Clock(Struct):
 
 
 class World:
-    def __init__(self, end_turn=lambda: None):
-        self.clock, self.graph, self.dataplane = Clock(), Graph(), Dataplane()
+    def __init__(self, end_turn=lambda: None, consumers=()):
+        self.clock, self.dataplane = Clock(), Dataplane()
+        self.graph = Graph(self.clock)
         self.inbox, self.in_force, self.health = Inbox(), InForce(), Health(self.time)
         turns = Turns(self.health, Metrics(), self.time, 90.0)
         parts = Parts(
             inbox=self.inbox,
-            records=Records(()),
+            records=Records(consumers),
             graph=self.graph,
             dataplane=self.dataplane,
             in_force=self.in_force,
@@ -110,6 +114,61 @@ def test_nothing_is_touched_before_in_sync():
     world.sync()
     assert ("apply",) in world.dataplane.calls
     assert world.health.is_ready
+
+
+class Seen:
+    """A consumer of records that notes how many each turn brought."""
+
+    def __init__(self):
+        self.keys = []
+
+    def set_resource(self, key, value, revision=0):
+        self.keys.append(key.name)
+
+
+def profiles(count):
+    value = b'{"kind":"Profile","apiVersion":"projectcalico.org/v3","metadata":{"name":"p"}}'
+    paths = (f"/calico/resources/v3/projectcalico.org/profiles/p{n}" for n in range(count))
+    return {path: Entry(path, value, 1) for path in paths}
+
+
+def test_a_whole_datastore_is_read_in_parts_and_programmed_at_the_end():
+    seen = Seen()
+    world = World(consumers=(seen,))
+    in_sync = {WatchKey(RANGE): WatchState(RANGE, is_in_sync=True)}
+    world.inbox.put({**profiles(2 * READ_AT_ONCE + 1), **in_sync})
+    for turn in (1, 2):
+        world.loop.turn(0)
+        assert len(seen.keys) == turn * READ_AT_ONCE
+        assert not world.loop.is_in_sync
+        assert world.dataplane.calls == []
+    world.inbox.put({"/calico/resources/v3/projectcalico.org/profiles/p0": None})
+    world.loop.turn(0)
+    assert len(seen.keys) == 2 * READ_AT_ONCE + 2
+    assert ("apply",) in world.dataplane.calls
+
+
+def test_what_changes_while_it_is_read_is_read_once_as_it_is_then():
+    seen = Seen()
+    world = World(consumers=(seen,))
+    world.inbox.put(profiles(READ_AT_ONCE + 1))
+    world.loop.turn(0)
+    (last,) = set(profiles(READ_AT_ONCE + 1)) - set(profiles(READ_AT_ONCE))
+    world.inbox.put({last: None})
+    world.loop.turn(0)
+    assert seen.keys.count(f"p{READ_AT_ONCE}") == 1
+
+
+def test_a_long_thought_puts_the_kernel_off_to_the_next_turn_and_no_further():
+    world = World()
+    world.sync()
+    world.graph.takes_seconds = 5.0
+    before = world.dataplane.calls.count(("apply",))
+    world.turn(web=7)
+    assert world.dataplane.calls.count(("apply",)) == before
+    world.turn(db=8)
+    assert world.dataplane.calls.count(("apply",)) == before + 1
+    assert world.state(WEB, 7) is None
 
 
 def test_in_force_only_after_an_apply_that_worked():
