@@ -117,13 +117,14 @@ def test_nothing_is_touched_before_in_sync():
 
 
 class Seen:
-    """A consumer of records that notes how many each turn brought."""
+    """A consumer of records that notes each, and what it was last."""
 
     def __init__(self):
-        self.keys = []
+        self.keys, self.last = [], {}
 
     def set_resource(self, key, value, revision=0):
         self.keys.append(key.name)
+        self.last[key.name] = value
 
 
 def profiles(count):
@@ -157,6 +158,7 @@ def test_what_changes_while_it_is_read_is_read_once_as_it_is_then():
     world.inbox.put({last: None})
     world.loop.turn(0)
     assert seen.keys.count(f"p{READ_AT_ONCE}") == 1
+    assert seen.last[f"p{READ_AT_ONCE}"] is None
 
 
 def test_a_long_thought_puts_the_kernel_off_to_the_next_turn_and_no_further():
