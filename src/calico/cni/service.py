@@ -4,9 +4,10 @@
                                   removal of a pair <--aside (a thread each, some ms)--'
 
 A worker serves one request from beginning to end; what need not be waited for, the end of a pair
-in the kernel, has a thread of its own for some milliseconds. Requests about one container take
-turns, so that a DEL that overtakes its ADD waits. Every failure is told as a CNI error; a bug, too,
-and it is logged with its traceback, since the runtime's retry is the only way on.
+in the kernel, has a thread of its own for some milliseconds. Requests about one endpoint take
+turns: a DEL that overtakes its ADD waits, and so does that of a pod's old sandbox. Every failure is
+told as a CNI error; a bug, too, and it is logged with its traceback, since the runtime's retry is
+the only way on.
 
 If the agent ends, the socket closes and plugin processes say "try again later". Deletions that came
 while no agent ran are finished by a thread of their own, as soon as the loop can tell what is gone.
@@ -124,7 +125,7 @@ class CniService:
         request = prepare(self._agent, call, runner)
         if call.command in SINCE:
             check.require_version(request.config.version, SINCE[call.command], call.command)
-        with self._turns.of(f"{call.plugin} {request.identity.container}"):
+        with self._turns.of(f"{call.plugin} {'/'.join(request.identity.key)}"):
             return commands[call.command](request)
 
     def _serve_network(self, call: Call) -> bytes:
@@ -186,7 +187,7 @@ class CniService:
 
 
 class _Turns:
-    """Lets one request at a time work on one container."""
+    """Lets one request at a time work on one endpoint."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
@@ -197,7 +198,7 @@ class _Turns:
         """Hold the turn. Raises CniError if it does not come in time."""
         with self._changed:
             if not self._changed.wait_for(lambda: key not in self._busy, TURN_SECONDS):
-                raise CniError(TRY_AGAIN, "another request for this container is still under way")
+                raise CniError(TRY_AGAIN, "another request for this endpoint is still under way")
             self._busy.add(key)
         try:
             yield

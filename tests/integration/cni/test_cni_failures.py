@@ -3,12 +3,14 @@
 import json
 import os
 import socket
+import subprocess
 import threading
 
 import pytest
 
 from calico.cni import network
 from calico.cni.delete import delete_endpoint
+from calico.cni.plugin import VERSION
 from calico.cni.request import prepare
 from calico.cni.wire import Call
 from calico.core.intent.keys import EndpointKey
@@ -212,3 +214,34 @@ def test_the_right_to_delete_is_the_containers(memory_host):
         call = Call("calico", environment, json.dumps(memory_host.config()).encode())
         assert delete_endpoint(prepare(memory_host.agent, call, None)) is False
         assert memory_host.records("workloadendpoints")
+
+
+class TestTheCommandLine:
+    """The executable called by a person."""
+
+    def call(self, host, pod, *arguments, name="calico", **environment):
+        program = [host.bin / name, *arguments]
+        variables = {**host.environment("", pod), **environment}
+        variables = {k: v for k, v in variables.items() if v}
+        done = subprocess.run(
+            program, input=b"{}", capture_output=True, env=variables, timeout=30, check=False
+        )
+        return done.returncode, done.stdout.decode(), done.stderr.decode()
+
+    def test_versions(self, memory_host):
+        with containers("") as (container,):
+            assert self.call(memory_host, container, "-v") == (0, f"{VERSION}\n", "")
+            status, out, err = self.call(memory_host, container, name="calico-ipam")
+            assert (status, out) == (0, "")
+            assert err.startswith(f"Calico CNI IPAM {VERSION}\n")
+            assert "0.3.1, 0.4.0" in err
+
+    def test_the_datastore_can_be_tried(self, memory_host):
+        with containers("") as (container,):
+            assert self.call(memory_host, container, "-t")[0] == 1, "no agent"
+            memory_host.start()
+            assert self.call(memory_host, container, "-t") == (0, "", "")
+            memory_host.write_cluster(ready=False)
+            status, out, _ = self.call(memory_host, container, "-t")
+            assert status == 1
+            assert json.loads(out)["code"] == 11
