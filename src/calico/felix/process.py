@@ -26,6 +26,7 @@ log = logging.getLogger(__name__)
 SWITCH_INTERVAL_SECONDS = 0.0005  # a CNI request beside a busy loop: 13 ms instead of 90
 RESTART_STATUS = 129  # what Felix ends with when its settings changed
 _PR_SET_PDEATHSIG = 1
+_M_ARENA_MAX = -8
 _LIBC = ctypes.CDLL(None)
 
 
@@ -62,6 +63,8 @@ class Stop:
 def settle(*, ends_with_parent: bool) -> None:
     """Set the interpreter's manners; with a supervisor, end when it does."""
     sys.setswitchinterval(SWITCH_INTERVAL_SECONDS)
+    if hasattr(_LIBC, "mallopt"):  # glibc would keep free memory apart for each of our threads
+        _LIBC.mallopt(_M_ARENA_MAX, 1)
     if ends_with_parent:
         _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
