@@ -24,8 +24,24 @@ from calico.core.render.paths import Path, is_served, path
 from calico.core.render.rules import held_rules, judge, judge_chain
 from calico.core.render.sets import SHAPES, element, fixed_sets, pool_elements
 from calico.core.render.settings import RenderSettings
-from calico.core.render.static import arp_chains, fixed_chains, nat_outgoing, source_check
+from calico.core.render.static import (
+    Spoofers,
+    arp_chains,
+    fixed_chains,
+    nat_outgoing,
+    source_check,
+)
 from calico.core.render.tables import ElementKey, ElementValue, Table
+from calico.core.render.tunnel_rules import (
+    Tunnels,
+    host_elements,
+    host_sets,
+    postrouting,
+    preceded,
+    raw_output,
+    taken_in,
+    untracked,
+)
 
 FAMILIES: Final[Mapping[bool, tuple[IpFamily, ...]]] = {True: ("ip", "ip6"), False: ("ip",)}
 MAPS: Final[Mapping[Direction, str]] = {"ingress": names.TO_WORKLOAD, "egress": names.FROM_WORKLOAD}
@@ -41,6 +57,7 @@ def rule_sets(intent: Intent, settings: RenderSettings) -> Mapping[Family, Table
         chains: dict[str, Chain | None] = {
             **fixed_chains(family, settings),
             **source_check(family, sources, settings),
+            **tunnel_chains(family, sources, intent.tunnels, settings),
             names.NAT_OUTGOING: masquerade(family, intent.pools, kinds, settings),
             **_judging_chains(family, intent, endpoints, settings),
         }
@@ -49,7 +66,7 @@ def rule_sets(intent: Intent, settings: RenderSettings) -> Mapping[Family, Table
         }
         tables[family] = Table(
             {name: chain for name, chain in chains.items() if chain is not None},
-            {**fixed_sets(family), **sets},
+            {**fixed_sets(family), **host_sets(family, intent.tunnels), **sets},
             {**_dispatch(endpoints), **_members(family, intent)},
         )
     return tables
@@ -75,6 +92,20 @@ def masquerade(
         pool.nat_outgoing and (":" in pool.cidr) == (family == "ip6") for pool in pools.values()
     )
     return nat_outgoing(family, kinds.get(names.ALL_HOSTS), settings, active=active)
+
+
+def tunnel_chains(
+    family: IpFamily, sources: Spoofers, tunnels: Tunnels, settings: RenderSettings
+) -> Mapping[str, Chain | None]:
+    """Render the chains of which tunnels have a part."""
+    fixed = fixed_chains(family, settings)[names.INPUT]
+    checked = source_check(family, sources, settings)[names.PREROUTING] or Chain()
+    return {
+        names.INPUT: preceded(taken_in(family, tunnels, settings), fixed),
+        names.PREROUTING: preceded(untracked(family, tunnels, settings), checked),
+        names.POSTROUTING: postrouting(family, tunnels, settings),
+        **raw_output(family, tunnels, settings),
+    }
 
 
 def entry(interface: str, direction: Direction) -> tuple[str, tuple[str], Verdict]:
@@ -135,6 +166,7 @@ def _members(family: IpFamily, intent: Intent) -> Mapping[ElementKey, ElementVal
     members: dict[ElementKey, ElementValue] = dict.fromkeys(
         pool_elements(intent.pools, family), True
     )
+    members |= dict.fromkeys(host_elements(family, intent.tunnels, intent.hosts), True)
     for set_id, ip_set in intent.ip_sets.items():
         name = names.set_name(family, set_id, ip_set.kind)
         for member in ip_set.members:

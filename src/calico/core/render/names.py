@@ -37,12 +37,14 @@ TO_WORKLOAD: Final = "filter-cali-to-wl-dispatch"
 ARP: Final = "filter-cali-arp-dispatch"
 PREROUTING: Final = "raw-cali-PREROUTING"
 RPF_SKIP: Final = "raw-cali-rpf-skip"
+RAW_OUTPUT: Final = "raw-cali-OUTPUT"
 POSTROUTING: Final = "nat-cali-POSTROUTING"
 NAT_OUTGOING: Final = "nat-cali-nat-outgoing"
 
 MASQUERADED_POOLS: Final = "masq-ipam-pools"
 NETWORK_POOLS: Final = "network-ip-pools"
 ALL_HOSTS: Final = "all-hosts-net"
+ALL_VXLAN: Final = "all-vxlan-net"
 
 CHAIN_NAME_LENGTH: Final = 255  # what the kernel takes
 SET_NAME_LENGTH: Final = 31  # an ipset's, kept for nftables by Calico

@@ -17,6 +17,7 @@ Who is touched by what:
     ... its kind            also the chains of the policies that read it
     an endpoint             its chains; groups, policies that gain a first or lose a last user
     a pool                  the pool sets; the masquerade, with the first and the last
+    a tunnel, a node        the sets of nodes; the hooks' first rules, with a tunnel
 
 Of two endpoints with one interface the smaller key has it; the other waits, without rules.
 
@@ -24,13 +25,15 @@ Invariant: what `flush` has returned so far, put together, equals the definition
 """
 
 from collections.abc import Iterable, Iterator, Mapping
+from typing import Literal
 
 from calico.core.intent.delta import IntentDelta
 from calico.core.intent.endpoints import WorkloadEndpoint
 from calico.core.intent.keys import EndpointKey, PolicyKey
 from calico.core.intent.nat import Pool
 from calico.core.intent.policies import Policy, Profile, Rule
-from calico.core.nftables.vocabulary import Family, TableDelta
+from calico.core.intent.tunnels import TunnelEnd, TunnelKind
+from calico.core.nftables.vocabulary import Family, Set, TableDelta
 from calico.core.render import names
 from calico.core.render.definition import (
     FAMILIES,
@@ -38,6 +41,7 @@ from calico.core.render.definition import (
     entry,
     masquerade,
     rule_sets,
+    tunnel_chains,
 )
 from calico.core.render.endpoints import arp_chain, endpoint_chain, group_chain, has_interface
 from calico.core.render.names import DIRECTIONS, Direction, IpFamily, ProfileKey, RulesKey
@@ -47,6 +51,7 @@ from calico.core.render.sets import SetMembers, fixed_sets, pool_elements
 from calico.core.render.settings import RenderSettings
 from calico.core.render.static import arp_chains, fixed_chains, source_check
 from calico.core.render.tables import ElementKey, Ledger, put
+from calico.core.render.tunnel_rules import host_elements, host_sets
 from calico.core.render.users import Users
 
 __all__ = ["RuleSets", "rule_sets"]
@@ -67,6 +72,10 @@ class RuleSets:
         self._profiles: dict[str, Profile] = {}
         self._pools: dict[str, Pool] = {}
         self._pool_elements: dict[IpFamily, set[ElementKey]] = {}
+        self._tunnels: dict[TunnelKind, TunnelEnd] = {}
+        self._hosts: dict[str, Literal[True]] = {}
+        self._host_sets: dict[IpFamily, dict[str, Set]] = {}
+        self._host_elements: dict[IpFamily, set[ElementKey]] = {}
         self._sources: dict[str, tuple[str, ...]] = {}  # what interfaces may send from besides
         self._claims: Users[EndpointKey, str] = Users()  # endpoints, the interface they name
         self._names: Users[str, RulesKey] = Users()  # interfaces, all that their endpoints name
@@ -100,6 +109,7 @@ class RuleSets:
         for endpoint_key, endpoint in delta.endpoints.items():
             self._accept_endpoint(endpoint_key, endpoint)
         self._accept_pools(delta)
+        self._accept_tunnels(delta)
 
     def flush(self) -> Mapping[Family, TableDelta]:
         """Return what changed since the last flush; a table without news is absent."""
@@ -126,6 +136,16 @@ class RuleSets:
             put(self._pools, cidr, pool)
         if delta.pools or names.ALL_HOSTS in delta.ip_sets:
             self._put_pools()
+
+    def _accept_tunnels(self, delta: IntentDelta) -> None:
+        for kind, end in delta.tunnels.items():
+            put(self._tunnels, kind, end)
+        for address, known in delta.hosts.items():
+            put(self._hosts, address, known)
+        if delta.tunnels or delta.hosts:
+            self._put_hosts()
+        if delta.tunnels:
+            self._put_source_check()
 
     def _accept_endpoint(self, key: EndpointKey, endpoint: WorkloadEndpoint | None) -> None:
         """Note who claims which interface, and that the interfaces concerned are due."""
@@ -211,6 +231,23 @@ class RuleSets:
         for family, ledger in self._ledgers.items():
             for name, chain in source_check(family, self._sources, self._settings).items():
                 ledger.put_chain(name, chain)
+            chains = tunnel_chains(family, self._sources, self._tunnels, self._settings)
+            for name, chain in chains.items():
+                ledger.put_chain(name, chain)
+
+    def _put_hosts(self) -> None:
+        """Put the sets of nodes; cost: the nodes."""
+        for family, ledger in self._ledgers.items():
+            sets = host_sets(family, self._tunnels)
+            old, new = (
+                self._host_elements.get(family, set()),
+                host_elements(family, self._tunnels, self._hosts),
+            )
+            for name in {*self._host_sets.get(family, {}), *sets}:
+                ledger.put_set(name, sets.get(name))
+            for name, element in old ^ new:
+                ledger.put_entry(name, element, True if (name, element) in new else None)
+            self._host_sets[family], self._host_elements[family] = sets, new
 
     def _put_pools(self) -> None:
         """Put the pools' sets and the masquerade; cost: the pools, which are few."""

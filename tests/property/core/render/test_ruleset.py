@@ -2,6 +2,7 @@
 
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from calico.core.intent.delta import Intent, IntentDelta
 from calico.core.intent.endpoints import QosControls, Tier, WorkloadEndpoint
@@ -9,6 +10,7 @@ from calico.core.intent.ip_sets import IpSet
 from calico.core.intent.keys import EndpointKey, PolicyKey
 from calico.core.intent.nat import Pool
 from calico.core.intent.policies import IcmpMatch, Policy, Profile, Rule, Side
+from calico.core.intent.tunnels import TunnelEnd
 from calico.core.nftables.vocabulary import Dispatch, InSet, Verdict
 from calico.core.render.ruleset import RuleSets, rule_sets
 from calico.core.render.settings import RenderSettings
@@ -76,15 +78,18 @@ ONE = {  # what a delta may bring: where, which keys, which values
     "policies": (some(POLICIES), policies),
     "profiles": (some(PROFILES), profiles),
     "endpoints": (some(ENDPOINTS), endpoints),
+    "tunnels": (
+        some(["vxlan4", "vxlan6"]),
+        st.builds(TunnelEnd, some(ADDRESSES), some(["", "10.0.0.9"])),
+    ),
+    "hosts": (some(ADDRESSES), st.just(True)),
 }
 
 
 @st.composite
 def changes(draw):
     """One change: most are of things that exist by now, since there are few names."""
-    part = draw(
-        some(["endpoints", "policies", "policies", "profiles", "ip_sets", "members", "pools"])
-    )
+    part = draw(some([*ONE, "policies", "members", "pools"]))
     if part == "members":
         member = draw(st.tuples(some(SETS), some((*ADDRESSES, *PORTS))))
         return part, member, draw(some([True, None]))
@@ -127,7 +132,11 @@ class World:
 
     def __init__(self):
         self.parts = {
-            name: {} for name in ("ip_sets", "policies", "profiles", "endpoints", "pools")
+            name: {}
+            for name in (
+                *("ip_sets", "policies", "profiles", "endpoints", "pools"),
+                *("tunnels", "hosts"),
+            )
         }
 
     def accept(self, delta):
@@ -143,14 +152,7 @@ class World:
             legal[set_id, member] = value
             changed = held.members | {member} if value else held.members - {member}
             sets[set_id] = IpSet(held.kind, changed)
-        return IntentDelta(
-            delta.ip_sets,
-            legal,
-            delta.policies,
-            delta.profiles,
-            delta.endpoints,
-            delta.pools,
-        )
+        return replace(delta, members=legal)
 
     @property
     def intent(self):
