@@ -37,7 +37,7 @@ class Line(Struct, frozen=True):
     number: int
 
 
-class _Loader(yaml.SafeLoader):
+class _Loader(yaml.CSafeLoader):
     """YAML as Kubernetes reads it: times stay text."""
 
 
@@ -78,18 +78,19 @@ def parse_documents(text: str, where: str) -> Iterator[Document]:
             content = _Loader("").construct_document(node)
             yield from _resources(content, f"{where}, line {node.start_mark.line + 1}")
     except yaml.YAMLError as error:
-        raise FileError(_yaml_problem(error, where)) from error
+        raise FileError(_yaml_problem(_better_placed(text, error), where)) from error
 
 
 def read_lines(path: str) -> dict[str, Line]:
     """Read a YAML mapping as {key: (value, line)}, first level only. Raises FileError."""
     try:
         text = Path(path).read_text()
-        node = yaml.compose(text, Loader=_Loader)
     except OSError as error:
         raise FileError(f"cannot read {path}: {error.strerror}") from error
+    try:
+        node = yaml.compose(text, Loader=_Loader)
     except yaml.YAMLError as error:
-        raise FileError(_yaml_problem(error, path)) from error
+        raise FileError(_yaml_problem(_better_placed(text, error), path)) from error
     if not isinstance(node, yaml.MappingNode):
         raise FileError(f"{path}: write one `key: value` a line")
     found: dict[str, Line] = {}
@@ -114,6 +115,16 @@ def _resources(content: Any, where: str) -> Iterator[Document]:  # noqa: ANN401 
             yield from _resources(item, where)
     else:
         yield Document(where, content)
+
+
+def _better_placed(text: str, error: yaml.YAMLError) -> yaml.YAMLError:
+    """Ask the parser in Python, which is slow and points to the very place."""
+    try:
+        for _ in yaml.compose_all(text, Loader=yaml.SafeLoader):
+            pass
+    except yaml.YAMLError as better:
+        return better
+    return error
 
 
 def _yaml_problem(error: yaml.YAMLError, where: str) -> str:

@@ -6,12 +6,12 @@ Source: shared/spec calicoctl 7b.3 "Output formats".
 """
 
 import json
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from calico.calicoctl.kinds import BY_KIND, Column, Document, TableContext, field
 
+WIDEST = 2**31 - 1  # as far as the emitter can count: lines are never broken
 _GAP, _MINIMUM = 3, 5  # blanks after each column; the least width of one
 
 
@@ -72,13 +72,13 @@ def render_yaml(documents: Sequence[Document]) -> str:
     """Print one document as itself, several as a list; keys sorted, long lines unbroken."""
     import yaml  # noqa: PLC0415  # 20 ms that a table does not need
 
-    class Dumper(yaml.SafeDumper):
+    class Dumper(yaml.CSafeDumper):  # seven times as fast as the one in Python
         """Quotes with double quotes what would read as another type."""
 
         def ignore_aliases(self, data: Any) -> bool:  # noqa: ANN401, ARG002  # yaml's signature
             return True
 
-    def represent_text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    def represent_text(dumper: Dumper, text: str) -> yaml.ScalarNode:
         looks_like = dumper.resolve(  # type: ignore[no-untyped-call]  # yaml ships no types here
             yaml.ScalarNode, text, (True, False)
         )
@@ -91,7 +91,7 @@ def render_yaml(documents: Sequence[Document]) -> str:
 
     Dumper.add_representer(str, represent_text)
     value = _one_or_many(documents)
-    return str(yaml.dump(value, Dumper=Dumper, width=math.inf, allow_unicode=True))
+    return str(yaml.dump(value, Dumper=Dumper, width=WIDEST, allow_unicode=True))
 
 
 def _one_or_many(documents: Sequence[Document]) -> Document | Sequence[Document]:
