@@ -4,34 +4,15 @@ import re
 
 import pytest
 
+from bgp_resources import body, cluster, configuration, has, node, pool
 from bird_daemon import parses
-from calico.core.model.bgp import BGPConfiguration, BGPConfigurationSpec
 from calico.core.model.duration import Duration
 from calico.core.model.metadata import Metadata
-from calico.core.model.node import Node, NodeBGPSpec, NodeSpec
-from calico.core.model.pool import IPPool, IPPoolSpec
+from calico.core.model.node import Node
 from calico.core.render.bird import BirdInputs, hashed_router_id, render_bird
-from calico.core.render.bird_peers import Cluster, mesh
+from calico.core.render.bird_peers import mesh
 
 pytestmark = pytest.mark.bird
-
-
-def node(name, ipv4="", ipv6="", **bgp):
-    spec = NodeBGPSpec(ipv4_address=ipv4, ipv6_address=ipv6, **bgp)
-    return Node(metadata=Metadata(name=name), spec=NodeSpec(bgp=spec))
-
-
-def pool(cidr, **spec):
-    return IPPool(spec=IPPoolSpec(cidr=cidr, **spec))
-
-
-def configuration(**spec):
-    return BGPConfiguration(spec=BGPConfigurationSpec(**spec))
-
-
-def cluster(*nodes, own="a", node_configurations=None, **spec):
-    named = {one.metadata.name: one for one in nodes}
-    return Cluster(own, named, configuration(**spec), node_configurations or {})
 
 
 A = node("a", "10.0.0.9/24", "fd00::9/64")
@@ -47,18 +28,6 @@ def rendered(tmp_path):
         return text
 
     return render
-
-
-def body(text, head):
-    """The lines of one function, filter or protocol, without indentation and comments."""
-    found = re.search(rf"^{re.escape(head)}[^\n]* \{{\n(.*?)^\}}", text, re.MULTILINE | re.DOTALL)
-    assert found, f"no {head}"
-    lines = (line.partition("  #")[0].strip() for line in found[1].splitlines())
-    return [line for line in lines if line]
-
-
-def has(text, head):
-    return re.search(rf"^{re.escape(head)} ", text, re.MULTILINE) is not None
 
 
 def test_nothing_without_the_own_node():
