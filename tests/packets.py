@@ -259,7 +259,9 @@ class Net:
         sender.sendto(b"probe", address)
         self.beat(source, destination)
         with suppress(BlockingIOError):
-            return receiver.recvfrom(64)[1]
+            payload, peer = receiver.recvfrom(64)
+            assert payload == b"probe"
+            return peer
         return None
 
     def connect(self, source, destination, probe):

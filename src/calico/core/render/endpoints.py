@@ -29,7 +29,7 @@ from calico.core.nftables.vocabulary import (
     SetMark,
     Verdict,
 )
-from calico.core.render.names import INTERFACE_NAME_LENGTH, Direction, comment, rules_chain
+from calico.core.render.names import INTERFACE_NAME, Direction, comment, rules_chain
 from calico.core.render.paths import Path, Step, TierPath
 from calico.core.render.rules import ACCEPT, COUNT, DROP, RETURN, deny
 from calico.core.render.settings import RenderSettings
@@ -168,6 +168,5 @@ def arp_chain(endpoint: WorkloadEndpoint) -> Chain:
 
 
 def has_interface(endpoint: WorkloadEndpoint) -> bool:
-    """Say whether the kernel could have an interface of this name; if not, there is none."""
-    name = endpoint.interface
-    return 0 < len(name.encode()) <= INTERFACE_NAME_LENGTH and not {"/", "*", '"'} & set(name)
+    """Say whether it names an interface as validation allows; if not, it is as if it had none."""
+    return INTERFACE_NAME.fullmatch(endpoint.interface) is not None

@@ -50,7 +50,7 @@ CHAIN_NAME_LENGTH: Final = 255  # what the kernel takes
 SET_NAME_LENGTH: Final = 31  # an ipset's, kept for nftables by Calico
 GROUP_ID_LENGTH: Final = 20
 COMMENT_LENGTH: Final = 127  # what `nft` takes
-INTERFACE_NAME_LENGTH: Final = 15
+INTERFACE_NAME: Final = re.compile(r"[A-Za-z0-9_.-]{1,15}")
 
 SHORT_KINDS: Final = {
     "NetworkPolicy": "np",

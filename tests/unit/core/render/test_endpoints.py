@@ -180,6 +180,8 @@ def test_arp():
         ("", False),
         ("a/b", False),
         ("c*", False),
+        ("c d", False),
+        ("cali\n", False),
     ],
 )
 def test_has_interface(name, fits):
