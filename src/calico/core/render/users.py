@@ -6,10 +6,12 @@ of(used)                        --> its users
 
 from collections.abc import Hashable, Iterable
 from collections.abc import Set as AbstractSet
-from typing import Generic, TypeVar
+from typing import Generic, Never, TypeVar
 
 User = TypeVar("User", bound=Hashable)
 Used = TypeVar("Used", bound=Hashable)
+
+_NOBODY: dict[Never, None] = {}
 
 
 class Users(Generic[User, Used]):
@@ -17,11 +19,12 @@ class Users(Generic[User, Used]):
 
     def __init__(self) -> None:
         self._uses: dict[User, tuple[Used, ...]] = {}  # only users that use something
-        self._users: dict[Used, set[User]] = {}  # no empty sets
+        # no empty ones; dictionaries, since a set of five costs four times a dictionary of five
+        self._users: dict[Used, dict[User, None]] = {}
 
     def of(self, used: Used) -> AbstractSet[User]:
         """Give the users of one thing; only valid until the next `replace`."""
-        return self._users.get(used, set())
+        return self._users.get(used, _NOBODY).keys()
 
     def replace(self, user: User, uses: Iterable[Used]) -> set[Used]:
         """Say what a user uses from now on; return what came into use or fell out of it."""
@@ -31,11 +34,11 @@ class Users(Generic[User, Used]):
         turned: set[Used] = set()
         for used in new - old:
             if used not in self._users:
-                self._users[used] = set()
+                self._users[used] = {}
                 turned.add(used)
-            self._users[used].add(user)
+            self._users[used][user] = None
         for used in old - new:
-            self._users[used].discard(user)
+            del self._users[used][user]
             if not self._users[used]:
                 del self._users[used]
                 turned.add(used)
