@@ -74,7 +74,7 @@ class Watcher:
         self._put = put
         self._now = now
         self._state = WatchState(prefix)
-        self._revisions: dict[str, int] = {}  # what was put and exists
+        self._revisions: dict[str, int] = {}  # what was put and exists, by path after the prefix
         self._must_list = True
         self._failures = Repeats()
         self._stopping = threading.Event()
@@ -133,11 +133,12 @@ class Watcher:
     def _deliver(self, updates: Mapping[str, Entry | None], revision: int) -> None:
         if self._stopping.is_set():
             return
+        common = len(self._prefix)
         for path, entry in updates.items():
             if entry is None:
-                self._revisions.pop(path, None)
+                self._revisions.pop(path[common:], None)
             else:
-                self._revisions[path] = entry.revision
+                self._revisions[path[common:]] = entry.revision
         state = replace(self._state, revision=revision, is_in_sync=True)
         self._put_state(state, updates)
 
@@ -152,11 +153,12 @@ class Watcher:
         # A store that went back in time was restored: equal revisions no longer mean equal records
         restored = revision < self._state.revision
         listed = {entry.path for entry in entries}
-        gone: dict[str, Entry | None] = {p: None for p in self._revisions if p not in listed}
+        known = {self._prefix + rest: revision for rest, revision in self._revisions.items()}
+        gone: dict[str, Entry | None] = {path: None for path in known if path not in listed}
         return gone | {
             entry.path: entry
             for entry in entries
-            if restored or self._revisions.get(entry.path) != entry.revision
+            if restored or known.get(entry.path) != entry.revision
         }
 
     def _note_lost(self, error: DatastoreError) -> None:
