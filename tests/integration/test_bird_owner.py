@@ -17,7 +17,7 @@ from calico.kernel.birdc import (
     parse_reply,
     parse_status,
 )
-from calico.reconcile.bird import BirdFiles, BirdOwner, BirdReport
+from calico.reconcile.bird import BirdFiles, BirdOwner, BirdReport, check_with_bird
 from waiting import wait_until
 
 pytestmark = [pytest.mark.bird, pytest.mark.netns]
@@ -175,6 +175,74 @@ def test_keeps_the_last_good_text(daemon, files):
         owner.put(config("192.0.2.9"))
         wait_until_in_force(owner)
         assert router_id(daemon) == "192.0.2.9"
+
+
+def session(number, more=""):
+    head = f"protocol bgp Global_192_0_2_{number} {{"
+    lines = ["local 192.0.2.1 as 64512;", f"neighbor 192.0.2.{number} as 64600;", "multihop;", more]
+    return "\n".join([head, *(f"  {line}" for line in lines), "}", ""])
+
+
+FILTER = "function 'bgp_f_importFilterV4'(bool to_ibgp) {\n  nonsense;\n}\n"
+CALL = "ipv4 { import filter { 'bgp_f_importFilterV4'(false); }; export none; };"
+FINE = "ipv4 { import all; export none; };"
+
+
+def test_one_bad_session_never_stops_the_others(daemon, files):
+    daemon.start()
+    bad = [session(2, FINE), session(3, "nonsense;"), session(4, FINE), session(5, "rr client;")]
+    with owning(files) as owner:
+        owner.put(config(more="\n".join(bad)), {"BGPPeer odd": "it has no address"})
+        wait_until_in_force(owner)
+        assert set(daemon.protocols()) >= {"Global_192_0_2_2", "Global_192_0_2_4"}
+        left_out = owner.report().left_out
+        assert set(left_out) == {"BGPPeer odd", "Global_192_0_2_3", "Global_192_0_2_5"}
+        assert "syntax error" in left_out["Global_192_0_2_3"]
+        assert "Only internal neighbor" in left_out["Global_192_0_2_5"]
+        assert "# left out: Global_192_0_2_5: BIRD refuses it" in files.configuration.read_text()
+
+        better = [session(2, FINE), session(3, FINE), session(4, FINE)]
+        owner.put(config(more="\n".join(better)))
+        wait_until(lambda: "Global_192_0_2_3" in daemon.protocols())
+        wait_until_in_force(owner)
+        assert owner.report().left_out == {}
+
+
+def test_a_bad_filter_takes_along_the_sessions_that_use_it(daemon, files):
+    daemon.start()
+    with owning(files) as owner:
+        owner.put(config(more="\n".join([FILTER, session(2, CALL), session(3, FINE)])))
+        wait_until_in_force(owner)
+        assert "Global_192_0_2_3" in daemon.protocols()
+        assert "Global_192_0_2_2" not in daemon.protocols(), "never without its filter"
+        assert set(owner.report().left_out) == {"Global_192_0_2_2"}
+
+
+def test_what_is_left_out_is_found_once_while_bird_is_away(daemon, files):
+    checks = []
+
+    def check(path):
+        checks.append(path)
+        check_with_bird(path)
+
+    with owning(files, check=check) as owner:
+        owner.put(config(more="\n".join([session(2, "nonsense;"), session(3, FINE)])))
+        assert "No such file" in problem(owner)
+        checked = len(checks)
+        daemon.start()
+        wait_until_in_force(owner)
+        assert len(checks) == checked == 2
+        assert set(owner.report().left_out) == {"Global_192_0_2_2"}
+        assert "Global_192_0_2_3" in daemon.protocols()
+
+
+def test_passwords_are_for_bird_alone(daemon, files):
+    daemon.start()
+    files.configuration.chmod(0o644)
+    with owning(files) as owner:
+        owner.put(config("192.0.2.8"))
+        wait_until_in_force(owner)
+    assert files.configuration.stat().st_mode & 0o777 == 0o600
 
 
 def test_restores_the_file_when_only_the_running_bird_refuses(daemon, files):
