@@ -31,7 +31,8 @@ from calico.node.addresses import StartupError
 from calico.node.bgp import BgpView, bgp_settings
 from calico.node.main import wants_bird
 from calico.node.paths import Paths, node_paths
-from calico.node.startup import node_name, start_up
+from calico.node.redetect import Redetection, poll_seconds
+from calico.node.startup import Registered, node_name, register, start_up
 from calico.reconcile.bird import BirdFiles, BirdOwner
 from calico.telemetry.health import Report
 
@@ -47,8 +48,10 @@ def run(environment: Mapping[str, str]) -> int:
     prepared = session.prepare({**environment, "NODENAME": name}, paths.felix_config)
     with ExitStack() as ending:
         ending.callback(session.close, prepared)
-        if not _started(prepared, environment, name, paths):
+        registered = _started(prepared, environment, name, paths)
+        if registered is None:
             return 0
+        _follow_addresses(prepared, environment, registered, ending)
         watch = session.wait_for_settings(prepared)
         if watch is None:
             return 0
@@ -79,19 +82,33 @@ def run(environment: Mapping[str, str]) -> int:
 
 def _started(
     prepared: session.Prepared, environment: Mapping[str, str], name: str, paths: Paths
-) -> bool:
-    """Register the node, waiting for the datastore as long as it takes; False: asked to stop."""
+) -> Registered | None:
+    """Register the node, waiting for the datastore as long as it takes; None: asked to stop."""
     resources = Resources(prepared.datastore)
     while True:
         try:
-            start_up(resources, environment, name, paths)
+            return start_up(resources, environment, name, paths)
         except DatastoreError as error:
             prepared.health.report(session.STARTUP, Report(detail=str(error)))
             log.warning("waiting for the datastore", extra={"reason": str(error)})
             if prepared.stop.wait(RETRY_SECONDS):
-                return False
-        else:
-            return True
+                return None
+
+
+def _follow_addresses(
+    prepared: session.Prepared,
+    environment: Mapping[str, str],
+    registered: Registered,
+    ending: ExitStack,
+) -> None:
+    if environment.get("CALICO_NETWORKING_BACKEND") == "none":
+        return
+    resources, name = Resources(prepared.datastore), registered.node.metadata.name
+    redetection = Redetection(
+        lambda: register(resources, environment, name), prepared.health, poll_seconds(environment)
+    )
+    redetection.start(registered)
+    ending.callback(redetection.stop)
 
 
 def _bird_parts(view: BgpView, owner: BirdOwner, name: str) -> session.Parts:

@@ -26,9 +26,10 @@ from calico.core.net.detection import Interface, Version, detect, parse_method
 from calico.datastore.initialize import ensure_initialized
 from calico.datastore.resource_errors import AlreadyExists, DoesNotExist, UpdateConflict
 from calico.datastore.resources import Resources
+from calico.kernel.interfaces import read_interfaces
 from calico.node.addresses import Decided, StartupError, decide, wishes
 from calico.node.defaults import ensure_defaults
-from calico.node.interfaces import answers_bgp, ask_world, read_interfaces
+from calico.node.interfaces import answers_bgp, ask_world
 from calico.node.paths import Paths
 
 log = logging.getLogger(__name__)

@@ -11,7 +11,9 @@ from calico.kernel.links import Links, Peer
 from calico.kernel.netns import inside
 from calico.kernel.run import run
 from calico.node.addresses import StartupError
+from calico.node.interfaces import answers_bgp
 from calico.node.startup import register
+from waiting import wait_until
 
 pytestmark = pytest.mark.netns
 
@@ -41,6 +43,7 @@ def test_a_living_twin_is_refused(machines):
         listener = socket.create_server(("192.0.2.1", 179))
     refused = pytest.raises(StartupError, match=r"Node n1 .*192\.0\.2\.1.*NODENAME")
     with listener, inside(second), refused:
+        wait_until(lambda: answers_bgp("192.0.2.1"), what="the wire carries packets")
         register(resources, GIVEN, "n1")
     stored = resources.get(ResourceKey("Node", "", "n1"))
     assert stored.spec.bgp.ipv4_address == "192.0.2.1/24", "nothing was changed"
