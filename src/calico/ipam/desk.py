@@ -116,7 +116,7 @@ class Desk:
         cidrs = dict.fromkeys(affinities)
         if version in self._complete:
             cidrs |= dict.fromkeys(map(cidr_of, self.ledger.known(blocks_prefix(version))))
-        blocks = {cidr: self.block(cidr) for cidr in cidrs}
+        blocks = {cidr: self._block(cidr, config.cooldown_seconds) for cidr in cidrs}
         return View(
             owner=owner,
             config=config,
@@ -139,10 +139,13 @@ class Desk:
 
     def block(self, cidr: str) -> Block | None:
         """Give a block, its cooled addresses freed; None if there is none."""
+        return self._block(cidr, settings(self.ledger).cooldown_seconds)
+
+    def _block(self, cidr: str, cooldown_seconds: int) -> Block | None:
         block = self.ledger.record(block_path(cidr))
         if not isinstance(block, Block):
             return None
-        return normalised(block, self.now, settings(self.ledger).cooldown_seconds)
+        return normalised(block, self.now, cooldown_seconds)
 
     def settled_block(self, cidr: str) -> Block | None:
         """Give a block for a decision about other records; the commit fails if it changes."""

@@ -16,6 +16,7 @@ Ownership: used by one thread.
 import logging
 from collections.abc import Callable, Container, Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from typing import TypeAlias
 
 import msgspec
@@ -196,8 +197,9 @@ class Ledger:
         return Put(path, record if isinstance(record, bytes) else model.encode(record), expected)
 
 
+@lru_cache(maxsize=4_096)
 def block_path(cidr: str) -> str:
-    """Give the path of a block's record."""
+    """Give the path of a block's record; asked for every block of a node by every request."""
     return path_of(BlockKey(cidr))
 
 
