@@ -15,7 +15,7 @@ from tests.bench import world
 from tests.bench.probe import probing
 from tests.bench.table import Row, spread
 
-CHANGES = 60
+CHANGES = 80
 PAUSE_SECONDS = 0.02
 ORIGINAL_RULE, ORIGINAL_LABEL = "24 / 40 ms", "118-128 / 155-206 ms"
 

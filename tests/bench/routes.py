@@ -1,5 +1,6 @@
 """Routes from nothing: 10,000 of them, as blocks of other nodes, into a namespace's main table."""
 
+import gc
 import os
 import time
 from collections.abc import Iterator
@@ -42,7 +43,9 @@ def row(reconciler) -> Row:
         )
         for n in range(COUNT)
     ]
-    started = time.monotonic()
+    gc.collect()
+    gc.disable()  # as in the loop
+    started, cpu = time.monotonic(), time.process_time()
     reconciler.set_links({"eth0": 1})
     reconciler.update({route.key: route for route in routes})
     applied, outcome = 0, None
@@ -50,6 +53,8 @@ def row(reconciler) -> Row:
         outcome = reconciler.apply()
         applied += outcome.applied
         assert not outcome.failures, outcome
-    took = time.monotonic() - started
+    took, cpu = time.monotonic() - started, time.process_time() - cpu
+    gc.enable()
     assert applied == COUNT
-    return Row(f"{COUNT:,} routes from nothing", "s", (took,), (0.5,), "", "one message each")
+    told = f"{cpu:.2f} s of CPU, a message for each route, encoded and taken by the kernel"
+    return Row(f"{COUNT:,} routes from nothing", "s", (took,), (0.5,), "", told)

@@ -40,8 +40,10 @@ class Row:
 
 def figures(values: Sequence[float | None], unit: str) -> str:
     """Write figures of one unit: "4.7 / 9.1 ms"."""
-    known = ["-" if value is None else _figure(value) for value in values]
-    return f"{' / '.join(known)} {unit}" if known else ""
+    if all(value is None for value in values):
+        return ""
+    known = ("-" if value is None else _figure(value) for value in values)
+    return f"{' / '.join(known)} {unit}"
 
 
 def _figure(value: float) -> str:
