@@ -22,7 +22,7 @@ World = Mapping[ResourceKey, Resource]
 Update = tuple[ResourceKey, Resource | None]
 PARTS = (
     *("policies", "profiles", "endpoints", "pools"),
-    *("cluster_routes", "tunnels", "remote_ends", "hosts"),
+    *("cluster_routes", "tunnels", "remote_ends", "hosts", "own_hosts"),
 )
 
 
@@ -39,6 +39,7 @@ class Believer:
         self.tunnels: dict = {}
         self.remote_ends: dict = {}
         self.hosts: dict = {}
+        self.own_hosts: dict = {}
 
     def apply(self, delta: IntentDelta) -> None:
         for (set_id, member), present in delta.members.items():

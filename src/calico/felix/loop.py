@@ -37,7 +37,7 @@ from calico.felix.process import tidy
 from calico.felix.records import Records
 from calico.felix.turns import Turns
 from calico.kernel.notifications import Distrusted, LinkChanged, LinkState, RouteChanged
-from calico.reconcile.outcome import Outcome
+from calico.reconcile.outcome import ClusterWide, Outcome
 
 IDLE_SECONDS = 10.0  # the longest a turn waits; the watchdog wants signs of life
 FIRST_RETRY_SECONDS, LAST_RETRY_SECONDS = 0.05, 10.0
@@ -70,6 +70,10 @@ class Dataplane(Protocol):
 
     def note_route(self, key: RouteKey, route: Route | None) -> None:
         """Learn what someone else made of one route."""
+        ...
+
+    def note_network(self, arrived: Mapping[Hashable, object]) -> None:
+        """Learn of the node's own links and addresses, among whatever has arrived."""
         ...
 
     def queue_resync(self, part: str) -> None:
@@ -165,6 +169,7 @@ class Loop:
         links = {key.name: _life(value) for key, value in arrived.items() if _is_link(key)}
         if links:
             dataplane.set_links(links)
+        dataplane.note_network(arrived)
         for key, value in arrived.items():
             if isinstance(value, WatchState):
                 self._note_watch(value)
@@ -212,7 +217,7 @@ class Loop:
     def _report(self, outcome: Outcome) -> None:
         """Tell who waits: an endpoint is held back by its own failures and by shared ones."""
         self._plan_retry(outcome)
-        shared = [f"{k}: {why}" for k, why in outcome.failures.items() if not is_endpoint(k)]
+        shared = [f"{k}: {why}" for k, why in outcome.failures.items() if is_shared(k)]
         troubles = {**outcome.held, **outcome.failures}
         refused = {key: why for key, why in troubles.items() if is_endpoint(key)}
         if shared:
@@ -252,6 +257,11 @@ class Loop:
 def is_endpoint(key: Hashable) -> TypeGuard[EndpointKey]:
     """Whether a failure's key names one endpoint."""
     return isinstance(key, EndpointKey)
+
+
+def is_shared(key: Hashable) -> bool:
+    """Whether a failure holds up every endpoint."""
+    return not isinstance(key, EndpointKey | ClusterWide)
 
 
 def _is_link(key: Hashable) -> TypeGuard[LinkChanged]:

@@ -50,6 +50,14 @@ class FelixConfig(Struct, frozen=True, kw_only=True):
     remove_external_routes: bool
     ip_forwarding: str
     vxlan_port: int
+    vxlan_enabled: bool | None
+    vxlan_vni: int
+    vxlan_mtu: int
+    vxlan_mtu_v6: int
+    ip_in_ip_enabled: bool | None
+    ip_in_ip_mtu: int
+    program_cluster_routes: str
+    mtu_iface_pattern: str
     nat_port_range: tuple[int, int] | None
     nat_outgoing_address: str
     ipv4_normal_route_priority: int
@@ -91,6 +99,20 @@ def parse_bool(text: str) -> bool:
     if text.lower() in {"false", "0", "no", "n", "f"}:
         return False
     raise ValueError("must be true or false")
+
+
+def parse_optional_bool(text: str) -> bool | None:
+    """Read true/false, or nothing. Raises ValueError."""
+    return parse_bool(text) if text else None
+
+
+def parse_pattern(text: str) -> str:
+    """Read a regular expression. Raises ValueError."""
+    try:
+        re.compile(text)
+    except re.error as error:
+        raise ValueError(f"must be a regular expression: {error}") from error
+    return text
 
 
 def parse_seconds(text: str) -> float:
@@ -169,6 +191,7 @@ def parse_port_range(text: str) -> tuple[int, int] | None:
 
 _P = Parameter
 _PORT = parse_int_between(0, 65535)
+_MTU = parse_int_between(0, 65535)
 _PRIORITY = parse_int_between(1, 2147483646)
 _ACCEPT_OR_RETURN = parse_one_of("Accept", "Return")
 
@@ -206,6 +229,17 @@ PARAMETERS = (
     _P("RemoveExternalRoutes", "remove_external_routes", parse_bool, "true"),
     _P("IPForwarding", "ip_forwarding", parse_one_of("Enabled", "Disabled"), "Enabled"),
     _P("VXLANPort", "vxlan_port", _PORT, "4789"),
+    _P("VXLANEnabled", "vxlan_enabled", parse_optional_bool, ""),
+    _P("VXLANVNI", "vxlan_vni", parse_int_between(1, 16777215), "4096"),
+    _P("VXLANMTU", "vxlan_mtu", _MTU, "0"),
+    _P("VXLANMTUV6", "vxlan_mtu_v6", _MTU, "0"),
+    _P("IpInIpEnabled", "ip_in_ip_enabled", parse_optional_bool, ""),
+    _P("IpInIpMtu", "ip_in_ip_mtu", _MTU, "0"),
+    _P("ProgramClusterRoutes", "program_cluster_routes",
+       parse_one_of("Enabled", "Disabled", "EnabledIPIPOnly", "EnabledNoEncapOnly"),
+       "EnabledIPIPOnly"),
+    _P("MTUIfacePattern", "mtu_iface_pattern", parse_pattern,
+       "^((en|wl|ww|sl|ib)[Pcopsvx].*|(eth|wlan|wwan).*)"),
     _P("NATPortRange", "nat_port_range", parse_port_range, ""),
     _P("NATOutgoingAddress", "nat_outgoing_address", parse_ip, ""),
     _P("IPv4NormalRoutePriority", "ipv4_normal_route_priority", _PRIORITY, "1024"),

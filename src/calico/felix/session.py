@@ -67,6 +67,7 @@ class Parts(Struct, frozen=True):
     ranges: tuple[str, ...] = ()
     set_affinity: SetAffinity = no_affinities
     end_turn: Callable[[], None] = lambda: None
+    mtu_file: Path | None = None
 
 
 def prepare(environment: Mapping[str, str], config_file: Path) -> Prepared:
@@ -136,6 +137,7 @@ def run(prepared: Prepared, watch: ConfigWatch, parts: Parts) -> int:
             ranges=parts.ranges,
             set_affinity=parts.set_affinity,
             end_turn=end_turn,
+            mtu_file=parts.mtu_file,
         ),
     )
     prepared.metrics.set("felix_host", 1, host=prepared.node_name)

@@ -7,6 +7,7 @@ reconciler's back, and refuses what `refused` names. tests/contract/ holds them 
 import errno
 from collections.abc import Collection, Mapping, Sequence
 
+from calico.core.intent.devices import Device
 from calico.core.intent.interfaces import NeighbourKey
 from calico.core.intent.keys import RouteKey
 from calico.core.intent.routes import Change, Delete, Route
@@ -90,6 +91,34 @@ class FakeNeighbourTable:
         self.up.discard(interface)
         for key in [key for key in self.entries if key.interface == interface]:
             del self.entries[key]
+
+
+class FakeTunnels:
+    """Tunnel devices; `devices` may be changed by others, and making a name in `refused` fails."""
+
+    def __init__(self) -> None:
+        self.devices: dict[str, Device] = {}
+        self.refused: set[str] = set()
+        self.made: list[str] = []  # names, each time they were made
+
+    def read_back(self) -> dict[str, Device]:
+        """Return the devices."""
+        return dict(self.devices)
+
+    def create(self, name: str, device: Device) -> None:
+        """Make a device. Raises KernelError."""
+        if name in self.refused:
+            raise KernelError(f"create {name}", errno.EOPNOTSUPP)
+        self.made.append(name)
+        self.devices[name] = device
+
+    def adjust(self, name: str, device: Device) -> None:
+        """Change a device."""
+        self.devices[name] = device
+
+    def delete(self, name: str) -> None:
+        """Delete a device. Absent is fine."""
+        self.devices.pop(name, None)
 
 
 class FakeSettings:

@@ -46,6 +46,17 @@ _LINK = struct.Struct("=BxHiII")  # family, type, index, flags, flags to change
 _U32 = struct.Struct("=I")
 
 
+class Vxlan(Struct, frozen=True):
+    """What makes a VXLAN device. `parent` is the index of the link its packets leave by."""
+
+    vni: int
+    port: int
+    local: str = ""
+    parent: int = 0
+    mac: str = ""
+    learning: bool = False
+
+
 class Link(Struct, frozen=True):
     """One interface. `is_up` is what was set; `is_running` is whether packets can pass."""
 
@@ -58,6 +69,7 @@ class Link(Struct, frozen=True):
     mac: str = ""
     master: int = 0  # index of the bridge it belongs to
     parent: int = 0  # index of the link below it, or of a veth's other end
+    vxlan: Vxlan | None = None  # what makes it one
 
 
 class Peer(Struct, frozen=True):
@@ -72,31 +84,39 @@ class Peer(Struct, frozen=True):
     queues: int = 0
 
 
-class Vxlan(Struct, frozen=True):
-    """What makes a VXLAN device. `parent` is the index of the link its packets leave by."""
-
-    vni: int
-    port: int
-    local: str = ""
-    parent: int = 0
-    mac: str = ""
-    learning: bool = False
-
-
 def parse_link(body: bytes) -> Link:
     """Decode the body of an RTM_NEWLINK or RTM_DELLINK message."""
     _, _, index, flags, _ = _LINK.unpack_from(body)
     found = attributes(body, _LINK.size)
+    described = attributes(found.get(_LINKINFO, b""))
+    kind, mac = _text(described.get(_INFO_KIND, b"")), found.get(_ADDRESS, b"").hex(":")
     return Link(
         index=index,
         name=_text(found.get(_NAME, b"")),
-        kind=_text(attributes(found.get(_LINKINFO, b"")).get(_INFO_KIND, b"")),
+        kind=kind,
         is_up=bool(flags & IFF_UP),
         is_running=bool(flags & IFF_RUNNING),
         mtu_bytes=_number(found.get(_MTU)),
-        mac=found.get(_ADDRESS, b"").hex(":"),
+        mac=mac,
         master=_number(found.get(_MASTER)),
         parent=_number(found.get(_PARENT)),
+        vxlan=_vxlan(described.get(_INFO_DATA, b""), mac) if kind == "vxlan" else None,
+    )
+
+
+def _vxlan(data: bytes, mac: str) -> Vxlan:
+    found = attributes(data)
+    local = ""
+    for place, family in ((_VXLAN_LOCAL, socket.AF_INET), (_VXLAN_LOCAL6, socket.AF_INET6)):
+        if found.get(place, b"").strip(b"\0"):
+            local = socket.inet_ntop(family, found[place])
+    return Vxlan(
+        vni=_number(found.get(_VXLAN_ID)),
+        port=int.from_bytes(found.get(_VXLAN_PORT, b""), "big"),
+        local=local,
+        parent=_number(found.get(_VXLAN_LINK)),
+        mac=mac,
+        learning=bool(found.get(_VXLAN_LEARNING, b"\0")[0]),
     )
 
 

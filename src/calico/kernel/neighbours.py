@@ -3,7 +3,8 @@
     read_back --> {NeighbourKey: MAC}, permanent ones on workload interfaces
     apply({NeighbourKey: MAC or None}) --> {NeighbourKey: refusal}
 
-Ours is every permanent entry on a workload interface. What the kernel learned by itself is not.
+Ours is every permanent entry on a workload interface or a VXLAN of ours. What the kernel learned
+by itself is not.
 
 Source: rtnetlink(7), linux/neighbour.h; felix spec 6.8.
 """
@@ -12,6 +13,7 @@ import errno
 import socket
 import struct
 from collections.abc import Mapping
+from typing import Literal
 
 from calico.core.intent.interfaces import NeighbourKey
 from calico.kernel.netlink import (
@@ -34,10 +36,14 @@ _NOT_UP = {errno.ENODEV, errno.ENETDOWN}
 
 
 class KernelNeighbourTable:
-    """The IPv4 neighbours in the namespace of the thread that makes it."""
+    """One family's neighbours in the namespace of the thread that makes it."""
 
-    def __init__(self, workload_prefixes: tuple[str, ...] = ("cali",)) -> None:
-        self._prefixes = workload_prefixes
+    def __init__(
+        self, prefixes: tuple[str, ...] = ("cali",), family: Literal["ipv4", "ipv6"] = "ipv4"
+    ) -> None:
+        """`prefixes` are of the names of the interfaces whose permanent entries are ours."""
+        self._prefixes = prefixes
+        self._family = socket.AF_INET if family == "ipv4" else socket.AF_INET6
         self._socket = NetlinkSocket(NETLINK_ROUTE)
 
     def close(self) -> None:
@@ -48,13 +54,13 @@ class KernelNeighbourTable:
         """List our entries. Raises KernelError."""
         names = dict(socket.if_nameindex())
         found = {}
-        header = _HEADER.pack(socket.AF_INET, 0, 0, 0, 0)
+        header = _HEADER.pack(self._family, 0, 0, 0, 0)
         for answer in self._socket.dump("list neighbours", RTM_GETNEIGH, header):
             _, index, state, _, _ = _HEADER.unpack_from(answer.body)
             interface = names.get(index, "")
             if state & _PERMANENT and interface.startswith(self._prefixes):
                 fields = attributes(answer.body, _HEADER.size)
-                address = socket.inet_ntop(socket.AF_INET, fields[_DESTINATION])
+                address = socket.inet_ntop(self._family, fields[_DESTINATION])
                 found[NeighbourKey(interface, address)] = fields.get(_MAC, b"").hex(":")
         return found
 
@@ -68,8 +74,8 @@ class KernelNeighbourTable:
                 if mac is not None:
                     failures[key] = INTERFACE_NOT_UP
                 continue
-            body = _HEADER.pack(socket.AF_INET, index, _PERMANENT, 0, 0)
-            body += attribute(_DESTINATION, socket.inet_aton(key.address))
+            body = _HEADER.pack(self._family, index, _PERMANENT, 0, 0)
+            body += attribute(_DESTINATION, socket.inet_pton(self._family, key.address))
             if mac is None:
                 requests.append((RTM_DELNEIGH, 0, body))
             else:

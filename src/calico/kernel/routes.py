@@ -57,6 +57,7 @@ _MULTIPATH, _TABLE, _METRIC_MTU = 9, 15, 2
 _UNICAST, _BLACKHOLE = 1, 6
 _SCOPE_UNIVERSE, _SCOPE_LINK, _SCOPE_ANY = 0, 253, 255
 _ONLINK = 4
+_KERNEL = 2  # RTPROT_KERNEL
 # what "it is not there" looks like: no such route (or table), or its interface went first
 _ABSENT = {errno.ESRCH, errno.ENODEV}
 _NOT_UP = {errno.ENODEV, errno.ENETDOWN}
@@ -83,7 +84,7 @@ class Ownership(Struct, frozen=True):
         if route.protocol == ROUTE_PROTOCOL_BIRD or route.destination in _LINK_LOCAL:
             return False
         if route.interface in self.own_interfaces:
-            return True
+            return route.protocol != _KERNEL  # which it makes of the device's own address
         if not route.interface.startswith(self.workload_prefixes):
             return False
         return self.removes_external or route.protocol == self.device_protocol

@@ -16,6 +16,8 @@ import sys
 from collections.abc import Mapping
 from contextlib import ExitStack
 
+from msgspec.structs import replace
+
 from calico.cni.request import Agent as CniAgent
 from calico.cni.service import CniService
 from calico.core.model.keys import affinities_prefix
@@ -77,7 +79,7 @@ def run(environment: Mapping[str, str]) -> int:
             owner.start()
             ending.callback(owner.stop)
             parts = _bird_parts(BgpView(name, bgp_settings(environment)), owner, name)
-        return session.run(prepared, watch, parts)
+        return session.run(prepared, watch, replace(parts, mtu_file=paths.mtu))
 
 
 def _started(

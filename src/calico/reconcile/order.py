@@ -1,9 +1,11 @@
 """What is applied before what in one turn, and why.
 
-    rules  -->  settings  -->  neighbours  -->  routes
-    |           |              |                `- the last: only now do packets reach a workload
-    |           |              `- before routes: no packet asks for the MAC we know
-    |           `- forwarding and local routes open the way, so what closes it stands first
+    rules -> settings -> tunnels -> neighbours -> routes -> old tunnels
+    |        |           |          |             |         `- nothing leads there any more
+    |        |           |          |             `- only now do packets reach a workload
+    |        |           |          `- before routes: no packet asks for the MAC we know
+    |        |           `- before what points at them
+    |        `- forwarding and local routes open the way, so what closes it stands first
     `- each table is one transaction: sets, then chains that use them, then the removal of both
 
 One order serves for arrivals and departures. An endpoint that goes loses its rules first, and
@@ -53,7 +55,7 @@ class StepFailed(Struct, frozen=True):
 def in_order(
     rules: Sequence[tuple[str, Reconciler]], others: Sequence[tuple[str, Reconciler]]
 ) -> tuple[Step, ...]:
-    """List the steps: `others` are settings, neighbours and routes, in that order."""
+    """List the steps: `others` are settings, tunnels, neighbours and so on, in that order."""
     guards = (Step(name, reconciler.apply, is_guard=True) for name, reconciler in rules)
     return (*guards, *(Step(name, reconciler.apply) for name, reconciler in others))
 

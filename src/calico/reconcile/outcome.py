@@ -1,8 +1,15 @@
 """What a reconciler has achieved by the end of one attempt."""
 
 from collections.abc import Hashable, Mapping
+from typing import NamedTuple
 
 from msgspec import Struct
+
+
+class ClusterWide(NamedTuple):
+    """Key of what concerns other nodes: it is reported, and holds up no endpoint of this one."""
+
+    what: Hashable
 
 
 class Outcome(Struct, frozen=True):

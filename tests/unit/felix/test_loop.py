@@ -50,6 +50,9 @@ class Dataplane:
     def note_route(self, key, route):
         self.calls.append(("route", key))
 
+    def note_network(self, arrived):
+        pass
+
     def queue_resync(self, part):
         self.calls.append(("resync", part))
 

@@ -132,6 +132,7 @@ class Graph:
             tunnels=overlay.ends.own,
             remote_ends=overlay.ends.remote,
             hosts=overlay.ends.hosts,
+            own_hosts=overlay.ends.own_hosts,
         )
 
     def _set_endpoint(self, key: ResourceKey, value: Resource | None, revision: int) -> None:

@@ -80,6 +80,7 @@ def intended(
         tunnels=ways.tunnels,
         remote_ends=ways.remote_ends,
         hosts=ways.hosts,
+        own_hosts=ways.own_hosts,
     )
 
 

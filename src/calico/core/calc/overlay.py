@@ -26,6 +26,7 @@ class OverlayIntent(Struct, frozen=True):
     tunnels: Mapping[TunnelKind, TunnelEnd] = {}
     remote_ends: Mapping[RemoteKey, RemoteEnd] = {}
     hosts: Mapping[str, Literal[True]] = {}
+    own_hosts: Mapping[int, str] = {}
 
 
 class Places(Struct, frozen=True):
@@ -42,7 +43,7 @@ def overlay(own_name: str, places: Places, settings: CalcSettings) -> OverlayInt
     around = neighbourhood(own_name, places.nodes, places.pools, settings)
     ends = tunnel_ends(own_name, places.nodes, around.tunnels)
     routes = cluster_routes(places.blocks, around, places.local)
-    return OverlayIntent(routes, ends.own, ends.remote, ends.hosts)
+    return OverlayIntent(routes, ends.own, ends.remote, ends.hosts, ends.own_hosts)
 
 
 class OverlayDelta(Struct, frozen=True):

@@ -2,7 +2,7 @@
 
     nodes, own name, tunnels that are on --> own ends      one for each tunnel
                                          --> remote ends   VXLAN: address, MAC, node behind
-                                         --> hosts         every node's address
+                                         --> hosts         every node's address; and the own ones
 
 An own end is there as soon as its tunnel is on and the node's address is known: it must be able
 to receive before others learn of it. A remote end is there once all of it is known. Two nodes
@@ -29,6 +29,7 @@ class Ends(Struct, frozen=True):
     own: Mapping[TunnelKind, TunnelEnd] = {}
     remote: Mapping[RemoteKey, RemoteEnd] = {}
     hosts: Mapping[str, Literal[True]] = {}
+    own_hosts: Mapping[int, str] = {}
 
 
 class EndsDelta(Struct, frozen=True):
@@ -37,6 +38,7 @@ class EndsDelta(Struct, frozen=True):
     own: Mapping[TunnelKind, TunnelEnd | None] = {}
     remote: Mapping[RemoteKey, RemoteEnd | None] = {}
     hosts: Mapping[str, Literal[True] | None] = {}
+    own_hosts: Mapping[int, str | None] = {}
 
 
 def tunnel_ends(own_name: str, nodes: Mapping[str, NodePlace], on: frozenset[TunnelKind]) -> Ends:
@@ -58,7 +60,9 @@ def tunnel_ends(own_name: str, nodes: Mapping[str, NodePlace], on: frozenset[Tun
                 remote[RemoteKey(kind, name)] = RemoteEnd(
                     end.address, end.vxlan_address, end.vxlan_mac
                 )
-    return Ends(own, remote, hosts)
+    here = nodes.get(own_name, NodePlace())
+    own_hosts = {v: here.end(v).address for v in (4, 6) if here.end(v).address}
+    return Ends(own, remote, hosts, own_hosts)
 
 
 def _own_end(kind: TunnelKind, end: NodeEnd) -> TunnelEnd:
@@ -83,6 +87,7 @@ class TunnelEnds:
             _difference(old.own, new.own),
             _difference(old.remote, new.remote),
             _difference(old.hosts, new.hosts),
+            _difference(old.own_hosts, new.own_hosts),
         )
 
 

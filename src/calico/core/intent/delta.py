@@ -37,6 +37,7 @@ class IntentDelta(Struct, frozen=True):
     tunnels: Mapping[TunnelKind, TunnelEnd | None] = {}
     remote_ends: Mapping[RemoteKey, RemoteEnd | None] = {}
     hosts: Mapping[str, Literal[True] | None] = {}  # by address
+    own_hosts: Mapping[int, str | None] = {}  # this node's addresses, by IP version
 
 
 class Intent(Struct, frozen=True):
@@ -51,3 +52,4 @@ class Intent(Struct, frozen=True):
     tunnels: Mapping[TunnelKind, TunnelEnd] = {}
     remote_ends: Mapping[RemoteKey, RemoteEnd] = {}
     hosts: Mapping[str, Literal[True]] = {}
+    own_hosts: Mapping[int, str] = {}
