@@ -146,6 +146,11 @@ def _add_node(commands: "argparse._SubParsersAction[_Parser]") -> None:
     below = parser.add_subparsers(dest="node_command", metavar="COMMAND", required=True)
     status = below.add_parser("status", help="Show the BGP sessions of this node.")
     status.set_defaults(module="calico.calicoctl.node")
+    description = "Find what is wrong with the network of this node, why, and the fix."
+    doctor = below.add_parser("doctor", help=description, description=description)
+    _config(doctor)
+    doctor.add_argument("-o", "--output", default="list", choices=("list", "json"))
+    doctor.set_defaults(module="calico.calicoctl.doctor.command")
 
 
 def _add_install(commands: "argparse._SubParsersAction[_Parser]") -> None:

@@ -25,6 +25,8 @@ METHOD_FORMS = (
     "cidr=<cidr>[,...] or kubernetes-internal-ip"
 )
 
+NOT_GLOBAL = "not a global unicast address"  # loopback, link-local ...: refused by every method
+
 # Never a node's own interface, unless a method names it.
 EXCLUDED_NAMES = (
     "^docker", "^cbr", "^dummy", "^podman", "^virbr", "^lxcbr", "^veth", "^lo", "^br-", "^cali",
@@ -163,7 +165,7 @@ def _of_version(
 def _refusal(method: Method, name: str, address: IPv4Interface | IPv6Interface) -> str:
     """Why this address will not do; "" if it will."""
     if not _is_global_unicast(address):
-        return "not a global unicast address"
+        return NOT_GLOBAL
     if method.kind == "cidr":
         networks = [ip_network(cidr, strict=False) for cidr in method.arguments]
         inside = any(address.ip in network for network in networks)
