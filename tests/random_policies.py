@@ -38,6 +38,7 @@ class Cluster:
         self.tiers = self.make_tiers()
         self.make_profiles()
         self.make_network_sets()
+        self.make_others()
         for name, last in PODS.items():
             self.make_pod(name, last)
         for index in range(self.pick.randint(2, 8)):
@@ -81,6 +82,22 @@ class Cluster:
             else:
                 space = self.pick.choice(NAMESPACES)
                 self.add("NetworkSet", f"set-{index}", {"nets": nets}, space, labels)
+
+    def make_others(self):
+        """A host endpoint of another node has the address of `outside`; pools that are left."""
+        if self.maybe(0.5):
+            port = {"name": "web", "port": self.pick.choice([80, 443]), "protocol": "TCP"}
+            spec = {
+                "node": "n2",
+                "interfaceName": "eth0",
+                "expectedIPs": ["192.0.2.2", "2001:db8::2"],
+                "ports": [port],
+                "profiles": self.pick.choice([[], ["kns.one"]]),
+            }
+            self.add("HostEndpoint", "other", spec, labels=self.labels())
+        for name, cidr in (("pool4", "10.65.0.0/24"), ("pool6", "fd65::/64")):
+            if self.maybe(0.5):
+                self.add("IPPool", name, {"cidr": cidr, "natOutgoing": self.maybe(0.7)})
 
     def labels(self):
         labels = {}
