@@ -36,6 +36,8 @@ from calico.core.render.bird_session import Calls, Manner, block, session
 
 VERSIONS: tuple[Version, Version] = (4, 6)
 
+RECOVERY_SECONDS = 20  # longer than it takes to connect twice; less than peers remember us, 120
+
 _PATTERN = re.compile(r"[A-Za-z0-9_.:*-]{1,15}")  # an interface, with wildcards
 _NEVER_DIRECT = ("cali*", "kube-ipvs*")
 _DIRECTIONS: tuple[Direction, Direction] = ("import", "export")
@@ -71,6 +73,9 @@ def render_bird(inputs: BirdInputs) -> Rendered | None:
         "log stderr all;",
         f"router id {_router_id(inputs)};",
         "timeformat protocol iso short;",
+        # a BIRD that starts tells and programs nothing until all peers are back, or so long: a
+        # node that is dead must not hold up this one for BIRD's own 240 s
+        f"graceful restart wait {RECOVERY_SECONDS};",
         *_debug(inputs),
         "",
         *block("protocol device device1", ["scan time 2;"]),

@@ -128,6 +128,10 @@ def test_restart_time(rendered):
     assert restart(10_000) == "4095", "BIRD takes no more"
 
 
+def test_a_dead_node_holds_nobody_up_for_long(rendered):
+    assert "\ngraceful restart wait 20;\n" in rendered()
+
+
 def test_a_node_of_one_family(rendered):
     text = rendered(node("a", "10.0.0.9/24"), B, blocks={"fd65::/122": True})
     assert has(text, "protocol bgp Mesh_10_0_0_10")
