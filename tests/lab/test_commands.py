@@ -176,7 +176,17 @@ def test_an_up_that_is_interrupted_cleans_up_after_itself(tmp_path):
     name = f"interrupted-{os.getpid()}"
     place = Place(ROOT, name)
     log = tmp_path / "log"
-    command = [sys.executable, "-m", "calico.lab", "up", *UP[:-1], name]
+    # whoever runs the tests in the background has us ignore SIGINT
+    command = [
+        "env",
+        "--default-signal=INT",
+        sys.executable,
+        "-m",
+        "calico.lab",
+        "up",
+        *UP[:-1],
+        name,
+    ]
     process = spawn(command, log=log, environment=ENVIRONMENT)
     assert wait_until(lambda: "installing" in log.read_text(), 30), log.read_text()
     process.send_signal(signal.SIGINT)
