@@ -9,7 +9,7 @@ lost watch is resumed or listed again by the watcher, and the difference is fed.
 
 A whole datastore arrives at once, and takes seconds to read. It is read a part at a time, so that
 the loop goes on giving signs of life, and nothing is made of it before all of it is read. A turn
-that thought for long leaves the kernel to the next one, for the same reason.
+that thought for long leaves rendering and the kernel to the next ones, for the same reason.
 
 What the kernel refuses is reported, left alone, and looked at again at a resync that the loop
 queues with backoff. A change of settings, or of anything that the wiring depended on, ends the
@@ -43,6 +43,7 @@ IDLE_SECONDS = 10.0  # the longest a turn waits; the watchdog wants signs of lif
 FIRST_RETRY_SECONDS, LAST_RETRY_SECONDS = 0.05, 10.0
 READ_AT_ONCE = 4_000  # records, a quarter of a second
 LONG_THOUGHT_SECONDS = 0.25
+MOST_PUT_OFF = 2
 
 
 class Restart(Exception):  # it is a request, not an error
@@ -120,7 +121,8 @@ class Loop:
         self._retry_seconds = FIRST_RETRY_SECONDS
         self._retry_at: float | None = None
         self._left = 0
-        self._is_put_off = False  # the kernel's share of a turn, after a long thought
+        self._thoughts: list[IntentDelta] = []  # not yet fed to the dataplane
+        self._put_off = 0  # how often in a row the rest of a turn was left to the next
 
     @property
     def is_in_sync(self) -> bool:
@@ -187,22 +189,35 @@ class Loop:
         parts = self._parts
         delta = parts.graph.flush()
         parts.turns.thought(delta, parts.now() - started)
-        parts.dataplane.feed(delta)
-        for key, endpoint in delta.endpoints.items():
-            self._waiting[key] = None if endpoint is None else endpoint.revision
-        self._queue_due_resyncs(started)
-        self._is_put_off = not self._is_put_off and self._has_taken_long(started)
-        if self._is_put_off:
-            self._left = 1
+        self._thoughts.append(delta)
+        if self._puts_off(started):
             return
+        self._feed()
+        self._queue_due_resyncs(started)
+        if self._puts_off(started):
+            return
+        self._put_off = 0
         outcome = parts.dataplane.apply()
         self._left = outcome.left
         if not outcome.left:
             self._report(outcome)
         parts.turns.applied(outcome, parts.now() - started)
 
-    def _has_taken_long(self, started: float) -> bool:
-        return self._parts.now() - started > LONG_THOUGHT_SECONDS
+    def _puts_off(self, started: float) -> bool:
+        """Whether the rest is for the next turn: after a long thought, twice in a row at most."""
+        is_long = self._parts.now() - started > LONG_THOUGHT_SECONDS
+        if not is_long or self._put_off == MOST_PUT_OFF:
+            return False
+        self._put_off += 1
+        self._left = 1
+        return True
+
+    def _feed(self) -> None:
+        for delta in self._thoughts:
+            self._parts.dataplane.feed(delta)
+            for key, endpoint in delta.endpoints.items():
+                self._waiting[key] = None if endpoint is None else endpoint.revision
+        self._thoughts.clear()
 
     def _queue_due_resyncs(self, now: float) -> None:
         for timer in self._parts.timers:
