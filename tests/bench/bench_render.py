@@ -103,7 +103,8 @@ def main():
     for family, table in tables.items():
         rules = sum(len(chain.rules) for chain in table.chains.values())
         print(
-            f"  {family:4} {len(table.chains)} chains, {rules} rules, {len(table.elements)} elements"
+            f"  {family:4} {len(table.chains)} chains, {rules} rules, "
+            f"{len(table.elements)} elements"
         )
     start = time.perf_counter()
     rule_sets(intent, RenderSettings())
