@@ -188,7 +188,7 @@ def key_of_resource(resource):
 
 
 def marker_address(number):
-    return f"10.99.{number // 250}.{number % 250 + 1}"
+    return f"10.{99 + number // 62500}.{number // 250 % 250}.{number % 250 + 1}"
 
 
 def marker(number):

@@ -17,8 +17,17 @@ from calico.datastore.resources import Resources
 from calico.lab.computed import read_snapshot
 from etcd_server import running_etcd
 from packets import PROTOCOLS, by_hand, icmp, icmp6, tcp, udp
-from random_policies import Cluster
-from two_agents import FELIX, NODE, World, ours, theirs
+from random_policies import PODS, Cluster
+from two_agents import (
+    FELIX,
+    NODE,
+    World,
+    orchestrated,
+    ours,
+    resource,
+    theirs,
+    workload,
+)
 from waiting import wait_until
 
 pytestmark = [
@@ -29,7 +38,7 @@ pytestmark = [
     pytest.mark.skipif(not FELIX, reason="set CALICO_FELIX to Calico's own calico-felix"),
 ]
 
-FIRST, LAST = (int(word) for word in os.environ.get("CALICO_WORLDS", "1:10").split(":"))
+FIRST, LAST = (int(word) for word in os.environ.get("CALICO_WORLDS", "1:40").split(":"))
 PAIRS = (
     *(("a", "b"), ("b", "c"), ("c", "a"), ("a", "outside"), ("outside", "b"), ("b", "node")),
     *(("node", "c"), ("x", "a"), ("outside", "node"), ("node", "outside")),
@@ -124,15 +133,90 @@ def analysed(store, side, asked):
     return {each: answer(*each) for each in asked}
 
 
-@pytest.mark.parametrize("number", range(FIRST, LAST + 1))
-def test_random_worlds(store, agents, number):
+def check(store, agents, number, resources, raw=()):
+    """Let both see a world; list every packet that does not fare alike."""
     world = World(store)
     world.number = number * 2 + (agents[0].to_own_node == "Allow")
-    cluster = Cluster(number)
-    address = world.become(cluster.resources, cluster.raw)
+    address = world.become(resources, raw)
     for side in agents:
         wait_until(lambda side=side: address in side.rules(), what=f"{side.name} saw the world")
     asked = [(*pair, probe) for pair in PAIRS for probe in PROBES]
     found = differences(agents, analysed(store, agents[1], asked))
     lines = [f"{question}: theirs, ours, analyser = {said}" for question, said in found.items()]
     assert not found, "\n".join(lines)
+
+
+@pytest.mark.parametrize("number", range(FIRST, LAST + 1))
+def test_random_worlds(store, agents, number):
+    cluster = Cluster(number)
+    check(store, agents, number, cluster.resources, cluster.raw)
+
+
+ALLOW, DENY = {"action": "Allow"}, {"action": "Deny"}
+OVER_A = {"nets": ["10.65.0.10/32", "fd65::10/128"]}
+BY_NAME = {"protocol": "TCP", "destination": {"ports": ["web"]}}
+SINGLE = {  # ingress rules of one policy for b; "global" or in its namespace
+    "not a selector, alone": ("", [ALLOW | {"source": {"notSelector": "kind == 'set'"}}]),
+    "not a selector, in a namespace": (
+        "one",
+        [ALLOW | {"source": {"notSelector": "kind == 'set'"}}],
+    ),
+    "selector and not a selector": (
+        "",
+        [ALLOW | {"source": {"selector": "all()", "notSelector": "kind == 'set'"}}],
+    ),
+    "no namespace": ("", [ALLOW | {"source": {"namespaceSelector": "global()"}}]),
+    "any namespace": ("", [ALLOW | {"source": {"namespaceSelector": "all()"}}]),
+    "a named port": ("", [ALLOW | BY_NAME]),
+    "a named port and a number": (
+        "",
+        [ALLOW | {"protocol": "TCP", "destination": {"ports": ["web", 443]}}],
+    ),
+    "not a named port": ("", [ALLOW | {"destination": {"notPorts": ["web"]}}]),
+    "not a named port nobody has": ("", [ALLOW | {"destination": {"notPorts": ["none"]}}]),
+    "not a port": ("", [ALLOW | {"protocol": "TCP", "destination": {"notPorts": [80]}}]),
+    "not nets": ("", [ALLOW | {"source": {"notNets": ["10.65.0.10/31"]}}]),
+    "all nets": ("", [ALLOW | {"source": {"nets": ["0.0.0.0/0"]}}]),
+    "not an ICMP type": ("", [ALLOW | {"notICMP": {"type": 8}}]),
+    "a protocol by number": ("", [ALLOW | {"protocol": 132}, ALLOW | {"protocol": 1}]),
+    "not a protocol": ("", [ALLOW | {"notProtocol": "TCP"}]),
+    "Pass in the last tier": ("", [{"action": "Pass"}]),
+    "Log, then nothing": ("", [{"action": "Log"}]),
+    "a service of no namespace": ("one", [ALLOW | {"source": {"services": {"name": "s"}}}]),
+    "service accounts of nobody": ("one", [ALLOW | {"source": {"serviceAccounts": {}}}]),
+    "HTTP": ("", [ALLOW | {"protocol": "TCP", "http": {"methods": ["GET"]}}]),
+    "nothing": ("", []),
+}
+
+
+def hand_made(space, rules, **more):
+    """Pods a, b and c that are open, a set over a, and one policy for b."""
+    every = {"ingress": [ALLOW], "egress": [ALLOW]}
+    yield resource("Profile", "open", every)
+    yield resource("GlobalNetworkSet", "over", OVER_A, labels={"kind": "set"})
+    port = {"name": "web", "port": 80, "protocol": "TCP"}
+    for name, last in PODS.items():
+        nets = f"10.65.0.{last}/32", f"fd65::{last}/128"
+        spec = workload(name, *nets, profiles=["open"], ports=[port])
+        labels = orchestrated("one", pod=name)
+        yield resource("WorkloadEndpoint", f"{NODE}-k8s-{name}-eth0", spec, "one", labels)
+    kind = "NetworkPolicy" if space else "GlobalNetworkPolicy"
+    spec = {"selector": "pod == 'b'", "types": ["Ingress"], "ingress": rules, **more}
+    yield resource(kind, "default.p", spec, space)
+
+
+@pytest.mark.parametrize("what", SINGLE)
+def test_one_policy(store, agents, what):
+    space, rules = SINGLE[what]
+    number = 20_000 + list(SINGLE).index(what)
+    check(store, agents, number, [*hand_made(space, rules)])
+
+
+def test_ties_are_told_apart_by_the_whole_name(store, agents):
+    """ "a-b" comes before "a": what is compared is "a-b/one/NetworkPolicy"."""
+    spec = {"tier": "default", "order": 1, "selector": "pod == 'b'", "types": ["Ingress"]}
+    tied = [
+        resource("NetworkPolicy", name, spec | {"ingress": [rule]}, "one")
+        for name, rule in (("a-b", ALLOW), ("a", DENY))
+    ]
+    check(store, agents, 20_100, [*hand_made("", [DENY], order=2), *tied])
