@@ -205,9 +205,10 @@ class Loop:
 
     def _puts_off(self, started: float) -> bool:
         """Whether the rest is for the next turn: after a long thought, twice in a row at most."""
-        is_long = self._parts.now() - started > LONG_THOUGHT_SECONDS
-        if not is_long or self._put_off == MOST_PUT_OFF:
+        taken = self._parts.now() - started
+        if taken <= LONG_THOUGHT_SECONDS or self._put_off == MOST_PUT_OFF:
             return False
+        self._parts.turns.put_off(taken)
         self._put_off += 1
         self._left = 1
         return True

@@ -64,6 +64,10 @@ class Turns:
         """Say how far the reading of a whole datastore has come."""
         log.info("reading the datastore", extra={"records_left": left})
 
+    def put_off(self, seconds: float) -> None:
+        """Say that the rest of a turn is left to the next, after so long a thought."""
+        log.info("thought for long", extra={"milliseconds": round(seconds * 1000, 2)})
+
     def thought(self, delta: IntentDelta, seconds: float) -> None:
         """Count what the core gave out."""
         self._thought_seconds = seconds
