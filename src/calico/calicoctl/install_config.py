@@ -90,13 +90,6 @@ def _ipip_mode(value: object) -> str:
     return mode
 
 
-def _vxlan_mode(value: object) -> str:
-    mode = _mode(value)
-    if mode != "Never":
-        raise ValueError("VXLAN tunnels are not built yet: write Never")
-    return mode
-
-
 def _bool(value: object) -> bool:
     if not isinstance(value, bool):
         raise ValueError("write true or false")  # noqa: TRY004  # one kind of error for the file
@@ -130,7 +123,7 @@ _KEYS: Mapping[str, Callable[[Any], object]] = {
     "network_cidr": _pool_cidrs,
     "service_cluster_ip_range": _cidrs,
     "calico_ipip_mode": _ipip_mode,
-    "calico_vxlan_mode": _vxlan_mode,
+    "calico_vxlan_mode": _mode,
     "calico_nat_outgoing": _bool,
     "calico_tunnel_mtu": _mtu,
     "calico_ip_autodetection_method": _method,

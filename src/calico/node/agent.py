@@ -35,6 +35,7 @@ from calico.node.main import wants_bird
 from calico.node.paths import Paths, node_paths
 from calico.node.redetect import Redetection, poll_seconds
 from calico.node.startup import Registered, node_name, register, start_up
+from calico.node.tunnel_addresses import TunnelAddresses, TunnelAddressKeeper
 from calico.reconcile.bird import BirdFiles, BirdOwner
 from calico.telemetry.health import Report
 
@@ -79,7 +80,20 @@ def run(environment: Mapping[str, str]) -> int:
             owner.start()
             ending.callback(owner.stop)
             parts = _bird_parts(BgpView(name, bgp_settings(environment)), owner, name)
-        return session.run(prepared, watch, replace(parts, mtu_file=paths.mtu))
+        keeper = TunnelAddressKeeper(TunnelAddresses(prepared.datastore, assigner, name))
+        keeper.start()
+        ending.callback(keeper.stop)
+        return session.run(prepared, watch, _with_tunnels(parts, keeper, paths))
+
+
+def _with_tunnels(parts: session.Parts, keeper: TunnelAddressKeeper, paths: Paths) -> session.Parts:
+    def end_turn() -> None:
+        keeper.end_turn()
+        parts.end_turn()
+
+    return replace(
+        parts, consumers=(keeper, *parts.consumers), end_turn=end_turn, mtu_file=paths.mtu
+    )
 
 
 def _started(

@@ -44,7 +44,7 @@ def test_a_whole_config():
         ("calico_ipip_mode", "Sometimes", ["Never, Always or CrossSubnet"]),
         ("calico_ipip_mode", "Always", ["IP-in-IP tunnels are not built yet", "Never"]),
         ("calico_ipip_mode", "CrossSubnet", ["IP-in-IP tunnels are not built yet"]),
-        ("calico_vxlan_mode", "Always", ["VXLAN"]),
+        ("calico_vxlan_mode", "Sometimes", ["Never, Always or CrossSubnet"]),
         ("calico_tunnel_mtu", "big", ["calico_tunnel_mtu is 'big'", "number"]),
         ("calico_tunnel_mtu", True, ["calico_tunnel_mtu is True"]),
         ("calico_tunnel_mtu", 100, ["576"]),
