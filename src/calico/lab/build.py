@@ -24,6 +24,7 @@ from calico.lab.config import ETCD_STATION, Config, etcd_station, read_config, r
 from calico.lab.fabric import FABRIC, entering, make_segments, plug
 from calico.lab.layout import parse_topology, with_defaults
 from calico.lab.parallel import each
+from calico.lab.patience import patient
 from calico.lab.place import Place, write_record
 from calico.lab.pods import add_pod, responder_words
 from calico.lab.processes import Remembered, start, start_holder, start_time
@@ -152,7 +153,9 @@ def calicoctl(cluster: Cluster, *words: str, stdin: str = "") -> str:
     inside = ("nsenter", "-t", entering(cluster.place, ETCD_STATION)[2], "-n", "--")
     program = (*inside, sys.executable, "-m", "calico.calicoctl.main", *words)
     try:
-        return run(program, stdin, deadline_seconds=INSTALL_SECONDS, environment=environment)
+        return run(
+            program, stdin, deadline_seconds=patient(INSTALL_SECONDS), environment=environment
+        )
     except ProgramFailed as error:
         said = error.err.strip() or error.out.strip()
         raise LabError(f"calicoctl {words[0]}: {said or error.reason}") from error

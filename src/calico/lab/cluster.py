@@ -27,6 +27,7 @@ from calico.lab.config import Config
 from calico.lab.fabric import is_up, keeper
 from calico.lab.layout import with_defaults
 from calico.lab.parallel import each
+from calico.lab.patience import patient
 from calico.lab.place import Place, read_record, write_record
 from calico.lab.pods import PodRecord, add_pod, forget_sandbox, namespace_path, pods
 from calico.lab.probe import Origin, Ports, Prober
@@ -211,7 +212,7 @@ class Cluster:
         thinking = self.expected(origins)
         computed = thinking.matrix(asked)
         prober = Prober(origins, Ports(self.place.directory / "ports"), computed)
-        deadline = monotonic() + settle_seconds
+        deadline = monotonic() + patient(settle_seconds)
         measured = dict(prober.matrix(asked))
         while monotonic() < deadline and (wrong := differences(measured, computed)):
             measured.update(prober.matrix([one.question for one in wrong]))

@@ -13,6 +13,7 @@ from pathlib import Path
 from calico.cni.install import install
 from calico.lab.config import Config
 from calico.lab.fabric import entering, keeper, plug
+from calico.lab.patience import patient
 from calico.lab.place import Place, write_record
 from calico.lab.processes import recall, start, start_holder, wait_until
 from calico.lab.runtime import CONFIGURATIONS, PATH, is_ready
@@ -77,7 +78,10 @@ def wait_until_node_ready(place: Place, node: str) -> None:
     def ready_or_dead() -> bool:
         return is_ready(place, node) or recall(place, role(node)) is None
 
-    if not wait_until(ready_or_dead, READY_SECONDS, 0.05) or recall(place, role(node)) is None:
+    if (
+        not wait_until(ready_or_dead, patient(READY_SECONDS), 0.05)
+        or recall(place, role(node)) is None
+    ):
         log = place.logs / f"{role(node)}.log"
         last = "\n".join(log.read_text(errors="replace").splitlines()[-12:])
         raise LabError(f"calico-node on {node} is not ready; {log} ends with:\n{last}")

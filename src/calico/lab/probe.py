@@ -27,6 +27,7 @@ from msgspec import Struct
 from calico.core.analysis.matrix import Party, Question
 from calico.kernel import netns
 from calico.lab.answers import Answers
+from calico.lab.patience import patient
 
 ROUND_SECONDS = 0.35  # how long one round waits for answers
 ROUNDS = 2  # rounds before silence means no
@@ -103,7 +104,7 @@ class Prober:
                 mine = [question for question in asked if question.source == name]
                 if mine:
                     self._send(origin, mine, first + index, answers)
-            return answers.collect(monotonic() + ROUND_SECONDS)
+            return answers.collect(monotonic() + patient(ROUND_SECONDS))
         finally:
             answers.close()
 

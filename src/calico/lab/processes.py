@@ -23,6 +23,7 @@ from msgspec import Struct
 
 from calico.kernel.run import run
 from calico.lab import holder
+from calico.lab.patience import patient
 from calico.lab.place import Place, read_record, read_records, write_record
 from calico.lab.topology import LabError
 
@@ -94,7 +95,7 @@ def start_holder(place: Place, station: str) -> int:
 
 
 def _wait_until_said(reader: int, pid: int) -> bool:
-    deadline = monotonic() + READY_SECONDS
+    deadline = monotonic() + patient(READY_SECONDS)
     while start_time(pid) is not None and monotonic() < deadline:
         if select.select([reader], [], [], 0.05)[0]:
             return bool(os.read(reader, 16))

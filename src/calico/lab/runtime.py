@@ -21,6 +21,7 @@ from msgspec import Struct
 
 from calico.kernel.run import ProgramFailed, run
 from calico.lab.fabric import entering, keeper
+from calico.lab.patience import patient
 from calico.lab.place import Place, read_record
 from calico.lab.shape import Pod
 from calico.lab.topology import LabError
@@ -116,7 +117,7 @@ def _call(place: Place, sandbox: Sandbox, command: str, asked: Mapping[str, Any]
         "CNI_ARGS": f"IgnoreUnknown=1;K8S_POD_NAMESPACE={pod.namespace};K8S_POD_NAME={pod.name};"
         f"K8S_POD_INFRA_CONTAINER_ID={sandbox.container_id}",
     }
-    deadline = monotonic() + AGAIN_SECONDS
+    deadline = monotonic() + patient(AGAIN_SECONDS)
     while True:
         try:
             printed = _run_plugin(place, pod.node, asked, environment)
@@ -137,7 +138,7 @@ def _run_plugin(
     return run(
         (*entering(place, node), _find_plugin(place, node, str(asked["type"]))),
         stdin=json.dumps(asked),
-        deadline_seconds=ANSWER_SECONDS,
+        deadline_seconds=patient(ANSWER_SECONDS),
         environment={"PATH": PATH, "CNI_PATH": CNI_PATH, **environment},
     )
 
