@@ -5,18 +5,12 @@
 The worst comes of what stops pods' packets or BGP; a note is for people who look for more.
 """
 
-import re
-from collections.abc import Iterator, Mapping, Sequence
-from ipaddress import ip_interface, ip_network
+from collections.abc import Iterator
+from ipaddress import ip_interface
 
-from calico.calicoctl.doctor.facts import Address, Finding, Known, Machine
-from calico.calicoctl.doctor.rules import Chain, Rule, Stop, reachable, stops
-from calico.core.net.detection import NOT_GLOBAL, Candidate
-
-_HOOKS = ("prerouting", "input", "forward", "output", "postrouting")
-_FAMILIES = ("ip", "ip6", "inet")
-_LITERAL = re.compile(r"[0-9a-f]*[.:][0-9a-f.:]+(?:/[0-9]+)?")
-_BGP = re.compile(r"\b(179|bgp)\b")
+from calico.calicoctl.doctor.facts import Address, Finding, Known, Machine, uplinks
+from calico.calicoctl.doctor.foreign import foreign_rules
+from calico.core.net.detection import NOT_GLOBAL, Candidate, Detection
 
 
 def machine_findings(machine: Machine, known: Known) -> list[Finding]:
@@ -27,7 +21,7 @@ def machine_findings(machine: Machine, known: Known) -> list[Finding]:
         *_bird(machine, known),
         *_forwarding(machine, known),
         *_reverse_path(machine, known),
-        *_foreign_rules(machine, known),
+        *foreign_rules(machine, known),
         *_legacy(machine),
         *_network_manager(machine),
     ]
@@ -107,13 +101,18 @@ def _detected(address: Address, known: Known) -> Iterator[Finding]:
         severity = "error" if registered else "note"
         why = f"none found: {address.detection.reason}"
         yield Finding(severity, what, why, f"choose another {variable}", others)  # type: ignore[arg-type]  # a literal either way
-    elif registered and chosen.address != registered:
+    elif chosen.address != registered and _is_there(registered, address.detection):
         why = f"Node has {registered}, detection now finds {chosen.address} on {chosen.interface}"
         fix = "is calico-node running? It follows within AUTODETECT_POLL_INTERVAL"
         yield Finding("warning", what, why, fix, others)
     else:
         why = f"{chosen.address} on {chosen.interface}: {address.detection.reason}"
         yield Finding("ok", what, why, details=others)
+
+
+def _is_there(registered: str, detection: Detection) -> bool:
+    bare = registered.partition("/")[0]
+    return any(one.address.partition("/")[0] == bare for one in detection.considered)
 
 
 def _others(address: Address) -> tuple[str, ...]:
@@ -134,7 +133,8 @@ def _bird(machine: Machine, known: Known) -> Iterator[Finding]:
         yield Finding("error", "BIRD", machine.bird.trouble, fix)
     for name, reason in known.problems.items():
         yield Finding("error", name, reason, "correct it: calicoctl get bgppeers -o yaml")
-    if machine.md5_refused:
+    is_down = any(not session.is_established for session in machine.bird.sessions)
+    if machine.md5_refused and is_down:  # else it is history
         yield Finding(
             "warning", "BGP passwords",
             f"the kernel has refused {machine.md5_refused} segments for their MD5 signature since "
@@ -159,13 +159,8 @@ def _forwarding(machine: Machine, known: Known) -> Iterator[Finding]:
 
 
 def _reverse_path(machine: Machine, known: Known) -> Iterator[Finding]:
-    ours = {text.partition("/")[0] for text in known.own.values()}
-    uplinks = [
-        one.name for one in machine.interfaces
-        if any(text.partition("/")[0] in ours for text in one.addresses)
-    ]  # fmt: skip
     everywhere = machine.sysctls.get("net/ipv4/conf/all/rp_filter", "0")
-    for uplink in uplinks:
+    for uplink in uplinks(machine, known):
         own = machine.sysctls.get(f"net/ipv4/conf/{uplink}/rp_filter", "0")
         if max(own, everywhere) == "1":
             yield Finding(
@@ -174,100 +169,6 @@ def _reverse_path(machine: Machine, known: Known) -> Iterator[Finding]:
                 "is another one (several uplinks, tunnels, asymmetric routes)",
                 f"if that is your network: sysctl -w net.ipv4.conf.{uplink}.rp_filter=2",
             )  # fmt: skip
-
-
-def _foreign_rules(machine: Machine, known: Known) -> Iterator[Finding]:
-    if machine.rules_trouble:
-        yield Finding("warning", "rules", machine.rules_trouble, "install nft, run as root")
-        return
-    judged = (
-        _stop(stop, known.networks, lets_pods_pass=_accepts_pods(machine.chains, chain))
-        for chain in machine.chains
-        if chain.hook in _HOOKS and chain.family in _FAMILIES
-        for stop in stops(machine.chains, chain)
-    )
-    found = [finding for finding in judged if finding is not None]
-    yield from found
-    if not found:
-        yield Finding("ok", "rules", "no other table drops what we forward")
-
-
-def _accepts_pods(chains: Sequence[Chain], base: Chain) -> bool:
-    return any(
-        '"cali' in rule.text and rule.text.endswith("accept")
-        for chain in reachable(chains, base)
-        for rule in chain.rules
-    )
-
-
-def _stop(stop: Stop, networks: Sequence[str], *, lets_pods_pass: bool) -> Finding | None:
-    """Judge one way to drop; None if it is no concern of ours."""
-    base, rule = stop.base, stop.rule
-    where = f"{stop.chain.family} {stop.chain.table} {stop.chain.name}"
-    if rule is None:
-        if lets_pods_pass or (base.hook == "input" and _names_bgp(base)) or base.hook == "output":
-            return None
-        severity = "error" if base.hook == "forward" else "warning"
-        lost = "packets of pods are" if base.hook == "forward" else "BGP of new peers may be"
-        why = (
-            f"chain {where} ({base.hook}) has policy drop and accepts nothing of ours: {lost} lost"
-        )
-        return Finding(severity, "foreign rules", why, _policy_fix(base))  # type: ignore[arg-type]  # a literal either way
-    if stop.is_unconditional and lets_pods_pass:
-        return None
-    concerns = stop.is_unconditional or _concerns(rule, networks)
-    if not concerns and (base.hook != "forward" or "ct state" in rule.text):
-        return None
-    return Finding(
-        "error" if concerns else "warning", "foreign rules",
-        f"chain {where} ({base.hook}) drops{'' if concerns else ', perhaps, our packets'}: "
-        f"{rule.text}",
-        f"nft delete rule {where} handle {rule.handle}, or have whoever writes it "
-        f"({_writer(stop.chain)}) leave cali* and the pools alone",
-    )  # fmt: skip
-
-
-def _names_bgp(chain: Chain) -> bool:
-    return any(_BGP.search(rule.text) for rule in chain.rules)
-
-
-def _concerns(rule: Rule, networks: Sequence[str]) -> bool:
-    """Whether a rule names a pod's interface, BGP, or an address of ours."""
-    if '"cali' in rule.text or ("dport" in rule.text and _BGP.search(rule.text)):
-        return True
-    ours = [ip_network(text, strict=False) for text in networks]
-    for text in _LITERAL.findall(rule.text):
-        try:
-            named = ip_network(text, strict=False)
-        except ValueError:
-            continue
-        if any(named.version == one.version and named.overlaps(one) for one in ours):
-            return True
-    return False
-
-
-def _policy_fix(base: Chain) -> str:
-    if base.table == "filter" and base.name.isupper():
-        tool = "ip6tables" if base.family == "ip6" else "iptables"
-        return (
-            f"{tool} -P {base.name} ACCEPT, or {tool} -I {base.name} -i cali+ -j ACCEPT and the "
-            "same with -o cali+ (Docker sets this policy: see its ip-forward-no-drop)"
-        )
-    return (
-        f'nft insert rule {base.family} {base.table} {base.name} iifname "cali*" accept, and the '
-        f"same with oifname ({_writer(base)})"
-    )
-
-
-_WRITERS: Mapping[str, str] = {
-    "firewalld": "firewalld: firewall-cmd --permanent --zone=trusted --add-interface=cali+",
-    "filter": "iptables, Docker, ufw or kube-proxy",
-    "kube-proxy": "kube-proxy",
-}
-
-
-def _writer(chain: Chain) -> str:
-    return _WRITERS.get(chain.table, f"the owner of table {chain.table}")
 
 
 def _legacy(machine: Machine) -> Iterator[Finding]:

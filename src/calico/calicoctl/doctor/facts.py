@@ -123,3 +123,13 @@ class Known(Struct, frozen=True):
     problems: Mapping[str, str] = {}  # BGPPeers that make no sense
     health: Mapping[str, str] = {}  # enabled, host, port by FelixConfiguration
     trouble: str = ""
+
+
+def uplinks(machine: Machine, known: Known) -> list[str]:
+    """Name the interfaces that have the addresses by which others know this node."""
+    ours = {text.partition("/")[0] for text in known.own.values()}
+    return [
+        one.name
+        for one in machine.interfaces
+        if any(text.partition("/")[0] in ours for text in one.addresses)
+    ]
