@@ -18,10 +18,14 @@ import argparse
 import os
 import secrets
 import select
+import shutil
 import signal
 import socket
 import sys
-from collections.abc import Callable, Sequence
+import termios
+import tty
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from time import monotonic
 
@@ -58,6 +62,7 @@ class Guest:
         parts = (kernel.busybox.read_bytes(), kernel.modules(*MODULES))
         archive = initramfs(job, str(kernel.folder), *parts)
         self._answer = Answer(job.mark)
+        self._has_terminal = bool(job.rows)
         self._console = os.memfd_create("console")
         initrd = os.memfd_create("initramfs")
         self._channel, theirs = socket.socketpair()
@@ -79,19 +84,22 @@ class Guest:
 
         Raises NotUp if it has not begun by then, LabError if the machine stops under it.
         """
+        sources = [self._channel, *([sys.stdin.buffer] if self._has_terminal else [])]
         while (left := (end_by if self._answer.up else min(up_by, end_by)) - monotonic()) > 0:
-            if not select.select([self._channel], [], [], left)[0]:
-                continue
-            arrived = self._channel.recv(1 << 16)
-            if not arrived:
-                break
-            write(self._answer.feed(arrived))
-            if self._answer.status is not None:
-                return self._answer.status
+            ready = select.select(sources, [], [], left)[0]
+            if sys.stdin.buffer in ready:
+                self._channel.sendall(os.read(sys.stdin.fileno(), 1 << 10))
+            if self._channel in ready:
+                arrived = self._channel.recv(1 << 16)
+                if not arrived:
+                    break
+                write(self._answer.feed(arrived))
+                if self._answer.status is not None:
+                    return self._answer.status
+        if monotonic() >= end_by:
+            return TIMED_OUT
         if not self._answer.up:
             raise NotUp(f"the virtual machine did not come up; {self._last_words()}")
-        if left <= 0:
-            return TIMED_OUT
         raise LabError(f"the virtual machine stopped before the job; {self._last_words()}")
 
     def _last_words(self) -> str:
@@ -129,29 +137,56 @@ def _qemu(
 
 
 def run_inside(words: Sequence[str], deadline_seconds: float, write: Write) -> int:
-    """Boot, run one command in our current folder, and return its exit status."""
-    deadline = monotonic() + deadline_seconds
+    """Boot, run one command in our current folder, and return its exit status.
+
+    Where our input is a terminal the command has one, too. Raises LabError.
+    """
+    end_by = monotonic() + deadline_seconds
     kernel = find_kernel()
     *others, last = accelerators()
     for accelerator in others:
         try:
-            return _run_once(kernel, words, accelerator, write, deadline)
+            return _run_once(kernel, _job(words, accelerator, end_by), accelerator, write, end_by)
         except NotUp:
             _remember(accelerator)
-    return _run_once(kernel, words, last, write, deadline)
+    return _run_once(kernel, _job(words, last, end_by), last, write, end_by)
 
 
-def _run_once(
-    kernel: VmKernel, words: Sequence[str], accelerator: str, write: Write, deadline: float
-) -> int:
+def _job(words: Sequence[str], accelerator: str, end_by: float) -> Job:
     passed_on = {name: os.environ[name] for name in os.environ if _is_passed_on(name)}
-    environment = {"CALICO_LAB_PATIENCE": _PATIENCE[accelerator], **passed_on}
-    mark = f"calico-vm-{secrets.token_hex(16)}"
-    guest = Guest(kernel, Job(words, str(Path.cwd()), environment, mark), accelerator)
+    columns, rows = shutil.get_terminal_size() if sys.stdin.isatty() else (0, 0)
+    return Job(
+        tuple(words),
+        str(Path.cwd()),
+        {"CALICO_LAB_PATIENCE": _PATIENCE[accelerator], **passed_on},
+        end_by - monotonic(),
+        mark=f"calico-vm-{secrets.token_hex(16)}",
+        rows=rows,
+        columns=columns,
+    )
+
+
+def _run_once(kernel: VmKernel, job: Job, accelerator: str, write: Write, end_by: float) -> int:
+    with _raw_terminal(bool(job.rows)):
+        guest = Guest(kernel, job, accelerator)
+        try:
+            return guest.relay(write, monotonic() + UP_SECONDS[accelerator], end_by)
+        finally:
+            guest.close()
+
+
+@contextmanager
+def _raw_terminal(wanted: bool) -> Iterator[None]:
+    """Let every key reach the guest, Ctrl-C too, and restore the terminal afterwards."""
+    if not wanted:
+        yield
+        return
+    before = termios.tcgetattr(sys.stdin)
     try:
-        return guest.relay(write, monotonic() + UP_SECONDS[accelerator], deadline)
+        tty.setraw(sys.stdin)
+        yield
     finally:
-        guest.close()
+        termios.tcsetattr(sys.stdin, termios.TCSADRAIN, before)
 
 
 def accelerators() -> list[str]:

@@ -51,13 +51,18 @@ mkdir -p /dev/pts /dev/shm /run/lock
 mount -t devpts -o ptmxmode=666 devpts /dev/pts
 mount -t tmpfs shm /dev/shm
 ln -sf /proc/self/fd /dev/fd
+(sleep {seconds}; echo o > /proc/sysrq-trigger) > /dev/null 2>&1 &
 ip link set lo up
 hostname lab-vm
 for port in /sys/class/virtio-ports/*; do
   if [ "$(cat $port/name)" = {port} ]; then exec 3<> /dev/${{port##*/}}; fi
 done
 echo '{mark} up' >&3
-sh /run/calico-vm/job < /dev/null >&3 2>&3 3>&-
+if [ {rows} = 0 ]; then
+  sh /run/calico-vm/job < /dev/null >&3 2>&3 3>&-
+else
+  script -qefc 'stty rows {rows} cols {columns}; sh /run/calico-vm/job' /dev/null <&3 >&3 2>&3
+fi
 printf '\\n%s exit %s\\n' '{mark}' $? >&3
 sleep 5  # the harness ends us when it has read that
 echo o > /proc/sysrq-trigger
@@ -66,12 +71,15 @@ sleep 60
 
 
 class Job(Struct, frozen=True):
-    """One command to run inside, as root."""
+    """One command to run inside, as root; on a terminal if that has rows."""
 
     words: Sequence[str]
     folder: str
     environment: Mapping[str, str]
+    seconds: float  # the guest ends itself some time after, should we be unable to
     mark: str
+    rows: int = 0
+    columns: int = 0
 
 
 def initramfs(
@@ -82,7 +90,7 @@ def initramfs(
     files = {
         "bin/busybox": busybox,
         "init": _INIT.encode(),
-        "enter": _ENTER.format(port=PORT, mark=job.mark).encode(),
+        "enter": _enter_script(job).encode(),
         "job": _job_script(job).encode(),
         "kernel": kernel_folder.encode(),
         "modules": "\n".join(f"/lib/{name}" for name, _ in modules).encode(),
@@ -127,6 +135,11 @@ def _prefix_at_end(text: bytes, token: bytes) -> bytes:
     """Give the longest beginning of the token that the text ends with."""
     lengths = range(min(len(token), len(text)), 0, -1)
     return next((token[:n] for n in lengths if text.endswith(token[:n])), b"")
+
+
+def _enter_script(job: Job) -> str:
+    words = {"mark": job.mark, "rows": job.rows, "columns": job.columns}
+    return _ENTER.format(port=PORT, seconds=round(job.seconds) + 60, **words)
 
 
 def _job_script(job: Job) -> str:
