@@ -31,15 +31,20 @@ from calico.node.paths import Paths, node_paths
 YOUNG_SECONDS = 10.0
 FIRST_PAUSE_SECONDS, LAST_PAUSE_SECONDS = 0.1, 5.0
 STOP_SECONDS = 5.0
+GOODBYE_SECONDS = 2.0
 TEND_SECONDS = 0.5  # a pause that ends is looked at this often
 
 
 class Child:
     """One program that must run."""
 
-    def __init__(self, name: str, start: Callable[[], Process]) -> None:
+    def __init__(
+        self, name: str, start: Callable[[], Process], say_goodbye: Callable[[], None] | None = None
+    ) -> None:
+        """`say_goodbye` asks it to end in a better way than SIGTERM does."""
         self.name = name
         self._start = start
+        self._say_goodbye = say_goodbye
         self._process: Process | None = None
         self._started = 0.0
         self._pause = 0.0
@@ -61,9 +66,13 @@ class Child:
 
     def stop(self) -> None:
         """End it, if it runs."""
-        if self._process is not None:
-            self._process.stop(STOP_SECONDS)
-            self._process = None
+        if self._process is None:
+            return
+        if self._say_goodbye is not None:
+            self._say_goodbye()
+            self._process.wait(GOODBYE_SECONDS)
+        self._process.stop(STOP_SECONDS)
+        self._process = None
 
     def _ended(self, status: int, now: float) -> None:
         self._process = None
@@ -103,6 +112,17 @@ def start_bird(paths: Paths) -> Process:
                   "-P", str(paths.bird_pid)])  # fmt: skip
 
 
+def leave_peers_gracefully(paths: Paths) -> None:
+    """Have BIRD end so that its peers keep our routes until it is back; with SIGTERM they go."""
+    from calico.kernel.birdc import BirdControl, BirdError  # noqa: PLC0415  # only at the end
+
+    try:
+        with BirdControl(paths.bird_socket) as bird:
+            bird.ask("graceful restart")
+    except BirdError as error:
+        say(f"bird does not take leave of its peers: {error}")
+
+
 def _retire_old_bird(paths: Paths) -> None:
     """End a BIRD that an earlier calico-node left behind; its pid file says which."""
     try:
@@ -113,10 +133,12 @@ def _retire_old_bird(paths: Paths) -> None:
     if program != "bird":
         return
     say(f"replacing a BIRD (process {pid}) that was left running")
-    os.kill(pid, signal.SIGTERM)
+    leave_peers_gracefully(paths)
     deadline = time.monotonic() + STOP_SECONDS
     while Path(f"/proc/{pid}").exists() and time.monotonic() < deadline:
         time.sleep(0.02)
+    if Path(f"/proc/{pid}").exists():
+        os.kill(pid, signal.SIGKILL)
 
 
 def wants_bird(backend: str) -> bool:
@@ -130,7 +152,8 @@ def run() -> int:
     paths.run.mkdir(parents=True, exist_ok=True)
     children = [Child("agent", start_agent)]
     if wants_bird(os.environ.get("CALICO_NETWORKING_BACKEND", "bird")):
-        children.insert(0, Child("bird", lambda: start_bird(paths)))
+        bird = Child("bird", lambda: start_bird(paths), lambda: leave_peers_gracefully(paths))
+        children.insert(0, bird)
     wait_for_signal = _wake_on(signal.SIGTERM, signal.SIGINT, signal.SIGCHLD)
     arrived: set[int] = set()
     try:
