@@ -14,6 +14,7 @@ from calico.datastore.client import (
     NotFound,
     Put,
     Unavailable,
+    Unwritten,
 )
 from calico.datastore.etcd import EtcdDatastore
 from calico.datastore.memory import MemoryDatastore
@@ -124,6 +125,29 @@ def test_expect_guards_a_commit_without_writing(store, prefix):
         store.commit([Expect(b, 0), Put(a, b"2")])
     assert caught.value.path == b
     assert store.get(a).value == b"1"
+
+
+def test_unwritten_guards_a_range_without_writing(store, prefix):
+    a, b, c = (prefix + name for name in "abc")
+    store.commit([Put(a, b"1")])
+    since = store.list(prefix).revision
+    store.commit([Unwritten(prefix, since), Put(prefix[:-1] + "0", b"outside")])
+    later = store.commit([Unwritten(prefix, since), Put(b, b"1"), Put(c, b"1")])
+    with pytest.raises(Conflict) as caught:
+        store.commit([Put(a, b"2"), Unwritten(prefix, since)])
+    assert (caught.value.path, caught.value.actual) == (b, Entry(b, b"1", later))
+    assert store.get(a).value == b"1"
+    store.commit([Unwritten(prefix, later), Put(a, b"3")])
+    with pytest.raises(Conflict) as caught:
+        store.commit([Unwritten(prefix, later), Expect(c, later)])
+    assert caught.value.path == a
+
+
+def test_unwritten_holds_for_an_empty_range_and_does_not_see_deletions(store, prefix):
+    a = prefix + "a"
+    since = store.commit([Put(a, b"1")])
+    store.commit([Unwritten(prefix + "none/", 0), Delete(a)])
+    store.commit([Unwritten(prefix, since), Expect(a, 0), Put(prefix + "b", b"1")])
 
 
 def test_all_or_nothing_and_the_first_conflict_is_named(store, prefix):

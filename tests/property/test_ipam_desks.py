@@ -21,8 +21,8 @@ from calico.core.model.keys import (
 )
 from calico.core.model.metadata import Metadata
 from calico.core.model.node import Node
-from calico.core.model.pool import IPPool, IPPoolSpec
-from calico.datastore.client import Put
+from calico.core.model.pool import IPPool, IPPoolSpec, IPReservation, IPReservationSpec
+from calico.datastore.client import Delete, Put
 from calico.datastore.memory import MemoryDatastore
 from calico.ipam.affinities import Yield
 from calico.ipam.assign import Assign
@@ -47,6 +47,8 @@ steps = st.one_of(
     st.tuples(st.just("nothing"), node, st.just(""), st.just(0)),
 )
 batches = st.lists(steps, min_size=1, max_size=3)
+# The range of reserved addresses is another one now: 4 of 16, from here; at 16, none.
+reservations = st.tuples(st.just("reserve"), node, st.just(""), st.sampled_from([0, 4, 8, 16]))
 
 
 class Overtaken:
@@ -76,6 +78,7 @@ class World:
         self.store = MemoryDatastore()
         self.story = list(story)
         self.events = []
+        self.reserved = [(0, 16)]  # since which revision, from which address on
         self.depth = 0
         self.now = 1_785_578_400 * 10**9
         for name in NODES:
@@ -88,6 +91,18 @@ class World:
     def _write(self, kind, name, value):
         self.store.commit([Put(path_of(ResourceKey(kind, "", name)), encode(value))])
 
+    def _reserve(self, start):
+        path = path_of(ResourceKey("IPReservation", "", "r"))
+        spec = IPReservationSpec(reserved_cidrs=(f"10.0.0.{start}/30",))
+        record = encode(IPReservation(metadata=Metadata(name="r"), spec=spec))
+        change = Delete(path) if start == 16 else Put(path, record)
+        self.reserved.append((self.store.commit([change]), start))
+
+    def is_reserved(self, address, revision):
+        """Tell whether an address was reserved when a commit was made."""
+        start = [start for since, start in self.reserved if since < revision][-1]
+        return start <= int(address.rpartition(".")[2]) < min(start + 4, 16)
+
     def _tick(self):
         self.now += 40 * 10**9  # two ticks are more than the age at which a block is taken over
         return self.now
@@ -97,6 +112,9 @@ class World:
         if not self.story or self.depth > 2:
             return
         batch = [step for step in self.story.pop(0) if step[0] != "nothing"]
+        for step in [step for step in batch if step[0] == "reserve"]:
+            self._reserve(step[3])
+            batch.remove(step)
         if not batch:
             return
         self.depth += 1
@@ -218,6 +236,16 @@ def test_records_and_answers_agree(story):
     assert handles_in(world.store) == counts
     by_block, by_affinity = owners_in(world.store)
     assert by_block == by_affinity
+
+
+@given(st.lists(st.lists(steps | reservations, min_size=1, max_size=3), min_size=1, max_size=14))
+def test_nothing_reserved_is_given_however_late_it_was_reserved(story):
+    world = World(story)
+    world.play()
+    for revision, _, request, value in world.events:
+        if isinstance(request, Assign):
+            given_now = [g.address for g in value.ipv4]
+            assert not [a for a in given_now if world.is_reserved(a, revision)]
 
 
 @given(st.lists(batches, min_size=1, max_size=10))

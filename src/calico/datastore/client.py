@@ -88,7 +88,18 @@ class Expect(Struct, frozen=True, tag=True):
     expected: int
 
 
-Change: TypeAlias = Put | Delete | Expect
+class Unwritten(Struct, frozen=True, tag=True):
+    """Write nothing, but let the commit fail if anything under `prefix` was written after `since`.
+
+    What was deleted since then is not seen: expect the records themselves. With both, a listing
+    made at revision `since` is known to be true still, without listing again.
+    """
+
+    prefix: str
+    since: int
+
+
+Change: TypeAlias = Put | Delete | Expect | Unwritten
 
 
 class Listing(Struct, frozen=True):

@@ -19,10 +19,10 @@ from calico.datastore.client import (
     Conflict,
     Delete,
     Entry,
-    Expect,
     Listing,
     NotFound,
     Put,
+    Unwritten,
 )
 from calico.datastore.etcd_channel import (
     COMPACT,
@@ -70,18 +70,21 @@ class EtcdDatastore:
     def commit(self, changes: Sequence[Change]) -> int:
         """Make all changes or none; return the store's revision. Raises Conflict for the first."""
         check_changes(changes)
-        guarded = [(c, c.expected) for c in changes if c.expected is not None]
+        guarded = [c for c in changes if isinstance(c, Unwritten) or c.expected is not None]
         request = rpc.TxnRequest(
-            compare=[_compare(change.path, expected) for change, expected in guarded],
-            success=[self._operation(c) for c in changes if not isinstance(c, Expect)],
-            failure=[_read(change.path) for change, _ in guarded],
+            compare=[_compare(change) for change in guarded],
+            success=[self._operation(c) for c in changes if isinstance(c, Put | Delete)],
+            failure=[_read(change) for change in guarded],
         )
         answer = self._connection.call(TXN, request)
         if answer.succeeded:
             return answer.header.revision
-        for (change, expected), response in zip(guarded, answer.responses, strict=True):
+        for change, response in zip(guarded, answer.responses, strict=True):
             found = response.response_range.kvs
-            if (found[0].mod_revision if found else 0) != expected:
+            if isinstance(change, Unwritten):
+                if found:
+                    raise Conflict(found[0].key.decode(), _entry(found[0]))
+            elif (found[0].mod_revision if found else 0) != change.expected:
                 raise Conflict(change.path, _entry(found[0]) if found else None)
         raise AssertionError("etcd refused a transaction whose every condition holds")
 
@@ -130,15 +133,33 @@ def _entry(kv: rpc.KeyValue) -> Entry:
     return Entry(kv.key.decode(), kv.value, kv.mod_revision, kv.lease)
 
 
-def _compare(path: str, expected: int) -> rpc.Compare:
+def _compare(change: Change) -> rpc.Compare:
+    if isinstance(change, Unwritten):
+        return rpc.Compare(
+            result=rpc.Compare.LESS,
+            target=rpc.Compare.MOD,
+            key=change.prefix.encode(),
+            range_end=range_end(change.prefix),
+            mod_revision=change.since + 1,
+        )
     # A record that does not exist has mod_revision 0, so absence needs no case of its own.
     return rpc.Compare(
         result=rpc.Compare.EQUAL,
         target=rpc.Compare.MOD,
-        key=path.encode(),
-        mod_revision=expected,
+        key=change.path.encode(),
+        mod_revision=change.expected,
     )
 
 
-def _read(path: str) -> rpc.RequestOp:
-    return rpc.RequestOp(request_range=rpc.RangeRequest(key=path.encode()))
+def _read(change: Change) -> rpc.RequestOp:
+    """Read what a guard is about: the record, or the first one that was written since."""
+    if isinstance(change, Unwritten):
+        request = rpc.RangeRequest(
+            key=change.prefix.encode(),
+            range_end=range_end(change.prefix),
+            limit=1,
+            min_mod_revision=change.since + 1,
+        )
+    else:
+        request = rpc.RangeRequest(key=change.path.encode())
+    return rpc.RequestOp(request_range=request)

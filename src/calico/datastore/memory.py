@@ -19,11 +19,11 @@ from calico.datastore.client import (
     DatastoreError,
     Delete,
     Entry,
-    Expect,
     Listing,
     NotFound,
     Put,
     Unavailable,
+    Unwritten,
     WatchBatch,
 )
 
@@ -78,10 +78,7 @@ class MemoryDatastore:
         with self._lock:
             self._expire()
             for change in changes:
-                actual = self._records.get(change.path)
-                found = actual.revision if actual is not None else 0
-                if change.expected is not None and change.expected != found:
-                    raise Conflict(change.path, actual)
+                self._check(change)
             self._write(changes)
             return self._revision
 
@@ -94,6 +91,17 @@ class MemoryDatastore:
     def close(self) -> None:
         """Give up nothing: there is no connection."""
 
+    def _check(self, change: Change) -> None:
+        if isinstance(change, Unwritten):
+            for path in sorted(path for path in self._records if path.startswith(change.prefix)):
+                if self._records[path].revision > change.since:
+                    raise Conflict(path, self._records[path])
+            return
+        actual = self._records.get(change.path)
+        found = actual.revision if actual is not None else 0
+        if change.expected is not None and change.expected != found:
+            raise Conflict(change.path, actual)
+
     def _expire(self) -> None:
         now = self._now()
         gone = [Delete(path) for path, at in self._expiry.items() if at <= now]
@@ -101,7 +109,12 @@ class MemoryDatastore:
             self._write(gone)
 
     def _write(self, changes: Sequence[Change]) -> None:
-        changing = [c for c in changes if isinstance(c, Put) or self._deletes(c)]
+        changing: list[Put | Delete] = [
+            change
+            for change in changes
+            if isinstance(change, Put)
+            or (isinstance(change, Delete) and change.path in self._records)
+        ]
         if not changing:
             return
         self._revision += 1
@@ -115,9 +128,6 @@ class MemoryDatastore:
         now = {change.path: self._records.get(change.path) for change in changing}
         for watch in tuple(self._watches):
             watch.offer(now, self._revision)
-
-    def _deletes(self, change: Change) -> bool:
-        return not isinstance(change, Expect) and change.path in self._records
 
     def _put(self, put: Put) -> None:
         lease = 0

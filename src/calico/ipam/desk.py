@@ -14,7 +14,8 @@ committed, so nothing is refused from memory: what fails is decided again from w
 If we crash before the commit, nothing has happened; after it, everything has.
 
 Ownership: used by one thread. What is remembered between commits is this node's blocks, their
-affinities, the settings and the node: all are expected unchanged by the commit that uses them.
+affinities, the settings, pools, reservations and the node: all are expected unchanged by the commit
+that uses them. An answer that needs no commit is given from what was read for it.
 Source: shared/spec datastore-etcd 1.9.5 (100 attempts), 1.9.6.
 """
 
@@ -28,7 +29,15 @@ from calico.core.ipam.block import normalised
 from calico.core.ipam.pools import Choice
 from calico.core.model.block import Block, BlockAffinity, Handle
 from calico.core.model.keys import HANDLES_PREFIX, IPAM_CONFIG_PATH
-from calico.datastore.client import Change, Conflict, Datastore, DatastoreError, Expect
+from calico.datastore.client import (
+    Change,
+    Conflict,
+    Datastore,
+    DatastoreError,
+    Delete,
+    Put,
+    Unwritten,
+)
 from calico.ipam.errors import Busy, IpamError, NotAllocated
 from calico.ipam.ledger import (
     Ledger,
@@ -39,10 +48,17 @@ from calico.ipam.ledger import (
     cidr_of,
     handle_path,
 )
-from calico.ipam.surroundings import Surroundings, node_path, read_surroundings, settings
+from calico.ipam.surroundings import (
+    POOLS_AND_RESERVATIONS,
+    Surroundings,
+    node_path,
+    read_surroundings,
+    settings,
+)
 
 ATTEMPTS = 100
 MAX_CHANGES = 128  # of a commit
+MOST_GUARDS = 24  # of it for pools and reservations; where there are more, they are read every time
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
@@ -69,6 +85,7 @@ class Desk:
         self.now = 0
         self._clock = now
         self._surroundings: Surroundings | None = None
+        self._is_fresh = False  # they were read for this very attempt
         self._loaded: set[str] = set()  # prefixes of affinities that are wholly known
         self._complete: set[int] = set()  # versions of which this attempt knows every block
         self._remembers = False  # something from before the present requests
@@ -80,9 +97,9 @@ class Desk:
 
     @property
     def surroundings(self) -> Surroundings:
-        """Pools and reservations, as read for this attempt."""
+        """Pools and reservations, as the commit of this attempt will expect them."""
         if self._surroundings is None:
-            raise AssertionError("read at the start of every attempt")
+            raise AssertionError("known at the start of every attempt")
         return self._surroundings
 
     def serve(self, requests: Sequence[Request[T]]) -> list[Answer[T]]:
@@ -189,10 +206,16 @@ class Desk:
             self._begin()
             decided, failed = self._decide_all(waiting, extras)
             changes = [*self.ledger.changes(), *(c for many in extras.values() for c in many)]
-            if len(changes) > MAX_CHANGES:
-                return self._fewer(waiting)
-            is_nothing = all(isinstance(change, Expect) for change in changes)
-            revision = 0 if is_nothing else self.store.commit(changes)
+            if not any(isinstance(change, Put | Delete) for change in changes):
+                if not self._is_fresh:
+                    self._forget_all()
+                    return {}
+                revision = 0
+            else:
+                changes += self._guards()
+                if len(changes) > MAX_CHANGES:
+                    return self._fewer(waiting)
+                revision = self.store.commit(changes)
         except Conflict as conflict:
             return self._lost(conflict, extras)
         except DatastoreError as error:
@@ -209,8 +232,14 @@ class Desk:
         self.now = self._clock()
         self.ledger.begin()
         self._complete.clear()
-        before = self._surroundings
-        self._surroundings = read_surroundings(self.store, before)
+        known = self._surroundings
+        self._is_fresh = known is None or len(known.guards) > MOST_GUARDS
+        if self._is_fresh:
+            self._surroundings = read_surroundings(self.store)
+
+    def _guards(self) -> Sequence[Change]:
+        guards = self.surroundings.guards
+        return guards if len(guards) <= MOST_GUARDS else ()
 
     def _decide_all(
         self, waiting: Mapping[int, Request[T]], extras: dict[int, Sequence[Change]]
@@ -230,8 +259,11 @@ class Desk:
     ) -> dict[int, Answer[T]]:
         """Learn from a lost commit; a requester whose own record has changed must know."""
         for i, changes in extras.items():
-            if any(change.path == conflict.path for change in changes):
+            if any(c.path == conflict.path for c in changes if not isinstance(c, Unwritten)):
                 return {i: conflict}
+        if conflict.path.startswith(POOLS_AND_RESERVATIONS):
+            self._surroundings = None
+            return {}
         self.ledger.learn(conflict)
         if not conflict.path.startswith(HANDLES_PREFIX):
             self._loaded.clear()

@@ -1,7 +1,8 @@
 """What a decision depends on besides blocks: pools, reservations, settings, the node.
 
-    one range of the store: ip(pools), ip(reservations) --> read for every commit
-    settings, the node's labels --> remembered; the commit fails if they have changed
+    one range of the store: ip(pools), ip(reservations) --> remembered; the commit fails if any of
+                                                            them has changed, or if one was added
+    settings, the node's labels ------------------------> remembered; the commit fails likewise
 
 Pools and reservations lie side by side under one prefix, so both are read in one step. A pool that
 is not readable is as if absent.
@@ -29,33 +30,35 @@ from calico.core.model.keys import (
 from calico.core.model.pool import IPPool, IPReservation
 from calico.core.model.problem import InvalidResource
 from calico.core.model.profile import Profile
-from calico.datastore.client import Datastore, Entry
+from calico.datastore.client import Change, Datastore, Entry, Expect, Unwritten
 from calico.ipam.errors import IpamError
 from calico.ipam.ledger import Ledger
 
-_POOLS_AND_RESERVATIONS = f"{RESOURCES_PREFIX}ip"
+POOLS_AND_RESERVATIONS = f"{RESOURCES_PREFIX}ip"
 
 T = TypeVar("T", IPPool, IPReservation)
 log = logging.getLogger(__name__)
 
 
 class Surroundings(Struct, frozen=True):
-    """The pools in name order, what is reserved, and a mark that changes when either does."""
+    """The pools in name order, what is reserved, and what must hold for this to be true still."""
 
     pools: tuple[Pool, ...]
     reserved: Reserved
-    mark: tuple[tuple[str, int], ...]
+    guards: tuple[Change, ...]
 
 
-def read_surroundings(store: Datastore, last: Surroundings | None = None) -> Surroundings:
-    """Read pools and reservations; the same value as last time if nothing changed."""
-    entries = store.list(_POOLS_AND_RESERVATIONS).entries
-    mark = tuple((entry.path, entry.revision) for entry in entries)
-    if last is not None and last.mark == mark:
-        return last
+def read_surroundings(store: Datastore) -> Surroundings:
+    """Read pools and reservations."""
+    listing = store.list(POOLS_AND_RESERVATIONS)
+    entries = listing.entries
+    guards: tuple[Change, ...] = (
+        *(Expect(entry.path, entry.revision) for entry in entries),
+        Unwritten(POOLS_AND_RESERVATIONS, listing.revision),
+    )
     pools = [usable_pool(pool) for pool in _decoded(entries, IPPool)]
     cidrs = [c for r in _decoded(entries, IPReservation) for c in r.spec.reserved_cidrs]
-    return Surroundings(tuple(p for p in pools if p is not None), Reserved(cidrs), mark)
+    return Surroundings(tuple(p for p in pools if p is not None), Reserved(cidrs), guards)
 
 
 def settings(ledger: Ledger) -> IpamConfig:

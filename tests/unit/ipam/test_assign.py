@@ -6,7 +6,7 @@ from calico.core.ipam.block import attribute, new_block, take
 from calico.core.ipam.reservations import Reserved
 from calico.core.ipam.times import SECOND
 from calico.core.model.keys import BlockKey, ResourceKey, path_of
-from calico.datastore.client import Conflict, Put
+from calico.datastore.client import Conflict, Delete, Put
 from calico.datastore.memory import MemoryDatastore
 from calico.ipam.affinities import Yield
 from calico.ipam.assign import Assign, AssignAddress
@@ -119,7 +119,32 @@ def test_what_one_remembers_is_not_read_again(store, desks):
     desks["a"].store = counting = Counting()
     desks["a"].ledger._store = counting
     desks["a"].serve_one(want("h2"))
-    assert calls == ["list", "commit"], "pools and reservations, and the commit"
+    assert calls == ["commit"], "which expects all that is remembered"
+
+
+def test_what_changes_around_one_is_noticed_by_the_commit(store, desks):
+    write_pool(store, "a", "10.0.0.0/28", 28)
+    write_pool(store, "b", "10.1.0.0/28", 28)
+    assert addresses(desks["a"], want("h1")) == ["10.0.0.0"]
+    write_reservation(store, "r", "10.0.0.0/29")
+    assert addresses(desks["a"], want("h2")) == ["10.0.0.8"]
+    write_reservation(store, "r", "10.9.0.0/29")
+    assert addresses(desks["a"], want("h3")) == ["10.0.0.1"]
+    store.commit([Delete(path_of(ResourceKey("IPPool", "", "a")))])
+    assert addresses(desks["a"], want("h4")) == ["10.1.0.0"]
+    write_pool(store, "a", "10.2.0.0/28", 28)
+    assert addresses(desks["a"], want("h5", ipv4_pools=("10.2.0.0/28",)))[0] == "10.2.0.0"
+
+
+def test_that_nothing_is_to_be_done_is_not_said_from_memory(store, desks):
+    write_pool(store, "mine", "10.9.0.0/28", 28)
+    write_pool(store, "other", "10.0.0.0/26", 26)
+    addresses(desks["a"], want("h1", ipv4_pools=("mine",)))
+    store.commit([Delete(path_of(ResourceKey("IPPool", "", "other")))])
+    write_pool(store, "other", "10.0.0.0/26", 30)
+    (address,) = addresses(desks["b"], want("h2", ipv4_pools=("other",)))
+    released, _ = desks["a"].serve_one(ReleaseAddresses((Release(address),)))
+    assert released == ((address,), ())
 
 
 def test_a_request_that_fails_does_not_fail_its_neighbours(store, desks):
