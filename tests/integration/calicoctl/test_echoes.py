@@ -1,13 +1,15 @@
 """Echoes and TCP calls between two real namespaces: who answers, and how wide the wire is."""
 
+import os
 import socket
+from pathlib import Path
 
 import pytest
 
 from calico.calicoctl.doctor.echoes import connect, largest, ping
 from calico.kernel.links import Links, Peer
 from calico.kernel.netns import inside
-from calico.kernel.run import run
+from calico.kernel.run import run, spawn
 from waiting import wait_until
 
 pytestmark = [pytest.mark.netns, pytest.mark.slow]
@@ -38,6 +40,18 @@ def wire(make_namespace):
 
 def test_who_answers(wire):
     assert ping(dict.fromkeys((*THERE, *NOBODY, "198.51.100.1"), 64), 0.3) == set(THERE)
+
+
+def test_who_only_asks_does_not_answer(wire):
+    with inside(wire):
+        rules = "add table ip t; add chain ip t c { type filter hook input priority 0; }; "
+        run(["nft", rules + "add rule ip t c icmp type echo-request drop"])
+        asking = spawn(["ping", "-q", "-i", "0.05", "192.0.2.1"], log=Path(os.devnull))
+    others = [f"198.51.100.{number}" for number in range(15)]
+    try:  # its fifteenth request has the number of ours
+        assert ping(dict.fromkeys([*others, THERE[0]], 64), 1.5) == set()
+    finally:
+        asking.stop()
 
 
 def test_a_wide_wire(wire):

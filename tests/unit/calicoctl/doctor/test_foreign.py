@@ -62,7 +62,9 @@ def test_a_listing_is_read():
         ("filter", "UNUSED", "", ""),
     ]
     assert [rule.handle for rule in chains[1].rules] == ["11", "12"]
-    assert chains[1].rules[0].text.endswith("203.0.113.3 } counter accept")
+    assert chains[1].rules[0].text == (
+        "ip saddr { 203.0.113.1, 203.0.113.2, 203.0.113.3 } counter accept"
+    )
 
 
 @pytest.mark.parametrize(
@@ -102,6 +104,9 @@ def test_policy_drop_unless_pods_are_let_pass():
     assert [one.severity for one in found] == ["error"]
     assert "iptables -P FORWARD ACCEPT" in found[0].fix
     assert [one.severity for one in judged('iifname "cali*" accept', "drop")] == ["ok"]
+    later = LISTING.replace("return #", "ip saddr 10.65.0.0/16 drop #")
+    found = judged('iifname "cali*" accept', "drop", later)
+    assert [one.severity for one in found] == ["error"], "what names pods is no policy"
     named = LISTING.replace("table ip filter", "table inet mine").replace("FORWARD", "fwd")
     found = judged(policy="drop", listing=named)
     assert 'nft insert rule inet mine fwd iifname "cali*" accept' in found[0].fix
