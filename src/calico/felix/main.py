@@ -3,9 +3,9 @@
 Source: shared/spec felix 6.1.
 """
 
-import argparse
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from calico import __version__
@@ -29,8 +29,13 @@ def run(config_file: Path) -> int:
     return status
 
 
-def main() -> None:
-    """Read the arguments, run, exit."""
+def config_file(arguments: Sequence[str]) -> Path:
+    """Read the arguments: where the settings are."""
+    default = Path("/etc/calico/felix.cfg")
+    if not arguments:
+        return default
+    import argparse  # noqa: PLC0415  # 1.3 MB that an agent started as usual would never give back
+
     parser = argparse.ArgumentParser(
         prog="calico-felix",
         description="Enforce Calico's policy and routes on this node. Settings: FELIX_* in the "
@@ -40,11 +45,17 @@ def main() -> None:
         "-c",
         "--config-file",
         type=Path,
-        default=Path("/etc/calico/felix.cfg"),
+        default=default,
         help="settings, INI (default %(default)s; a missing file is fine)",
     )
     parser.add_argument("--version", action="version", version=f"calico-felix {__version__}")
-    sys.exit(run(parser.parse_args().config_file))
+    found: Path = parser.parse_args(arguments).config_file
+    return found
+
+
+def main() -> None:
+    """Run, exit."""
+    sys.exit(run(config_file(sys.argv[1:])))
 
 
 if __name__ == "__main__":
