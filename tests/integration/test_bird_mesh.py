@@ -40,7 +40,8 @@ class World:
                     bgp=NodeBGPSpec(
                         ipv4_address=f"192.0.2.{number}/24",
                         ipv6_address=f"2001:db8::{number}/64",
-                    )
+                    ),
+                    ipv4_vxlan_tunnel_addr=f"10.64.{number}.1",
                 ),
             )
             for number, name in enumerate("ab", 1)

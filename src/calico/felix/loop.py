@@ -121,6 +121,7 @@ class Loop:
         self._retry_seconds = FIRST_RETRY_SECONDS
         self._retry_at: float | None = None
         self._left = 0
+        self._again_at: float | None = None
         self._thoughts: list[IntentDelta] = []  # not yet fed to the dataplane
         self._put_off = 0  # how often in a row the rest of a turn was left to the next
 
@@ -199,6 +200,9 @@ class Loop:
         self._put_off = 0
         outcome = parts.dataplane.apply()
         self._left = outcome.left
+        self._again_at = None
+        if outcome.again_seconds is not None:
+            self._again_at = parts.now() + outcome.again_seconds
         if not outcome.left:
             self._report(outcome)
         parts.turns.applied(outcome, parts.now() - started)
@@ -265,8 +269,7 @@ class Loop:
             return 0.0
         now = self._parts.now()
         due = [timer.due for timer in self._parts.timers if timer.due]
-        if self._retry_at is not None:
-            due.append(self._retry_at)
+        due += [at for at in (self._retry_at, self._again_at) if at is not None]
         return max(0.0, min([IDLE_SECONDS, *(at - now for at in due)]))
 
 

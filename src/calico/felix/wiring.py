@@ -8,7 +8,7 @@ our own changes from others'; and listeners start last, when everything that hea
 """
 
 import time
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from pathlib import Path
 
 from msgspec import Struct
@@ -236,14 +236,24 @@ def _reconcilers(
         tables={family: NftablesReconciler(table) for family, table in tables.items()},
         settings=settings,
         tunnels=TunnelReconciler(KernelTunnels(), time.monotonic),
-        neighbours=NeighbourReconciler(KernelNeighbourTable((*prefixes, *tunnels))),
+        neighbours=NeighbourReconciler(
+            KernelNeighbourTable((*prefixes, *tunnels)), time.monotonic, tunnels
+        ),
         neighbours6=None
         if ipv6 is None
-        else NeighbourReconciler(KernelNeighbourTable(tunnels, "ipv6")),
-        forwarding=NeighbourReconciler(KernelForwardingTable(VXLAN_DEVICES)),
-        routes=RouteReconciler(ipv4, time.monotonic, forget, prefixes),
-        routes6=None if ipv6 is None else RouteReconciler(ipv6, time.monotonic, forget, prefixes),
+        else NeighbourReconciler(KernelNeighbourTable(tunnels, "ipv6"), time.monotonic, tunnels),
+        forwarding=NeighbourReconciler(
+            KernelForwardingTable(VXLAN_DEVICES), time.monotonic, tunnels
+        ),
+        routes=_routes(ipv4, forget, prefixes),
+        routes6=None if ipv6 is None else _routes(ipv6, forget, prefixes),
     )
+
+
+def _routes(
+    table: KernelRouteTable, forget: Callable[[Collection[str]], None], prefixes: tuple[str, ...]
+) -> RouteReconciler:
+    return RouteReconciler(table, time.monotonic, forget, prefixes, table.destinations_of_bird)
 
 
 def _node_settings(config: FelixConfig) -> tuple[Setting, ...]:

@@ -10,7 +10,7 @@ from collections.abc import Collection, Mapping, Sequence
 from calico.core.intent.devices import Device
 from calico.core.intent.interfaces import NeighbourKey
 from calico.core.intent.keys import RouteKey
-from calico.core.intent.routes import Change, Delete, Route
+from calico.core.intent.routes import ROUTE_PROTOCOL_BIRD, Change, Delete, Route
 from calico.kernel.netlink import KernelError
 from calico.kernel.routes import INTERFACE_NOT_UP, Ownership
 
@@ -30,6 +30,11 @@ class FakeRouteTable:
         """List the routes that are ours."""
         self.read_backs += 1
         return {key: route for key, route in self.routes.items() if self._ownership.owns(route)}
+
+    def destinations_of_bird(self) -> set[str]:
+        """List where BIRD's routes lead."""
+        bird = [one for one in self.routes.values() if one.protocol == ROUTE_PROTOCOL_BIRD]
+        return {route.destination for route in bird}
 
     def apply(self, changes: Sequence[Change]) -> Mapping[RouteKey, str]:
         """Attempt every change, in order; return {key: reason} of those that failed."""

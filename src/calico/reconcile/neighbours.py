@@ -8,14 +8,24 @@ Cost: what changed since the last `apply`, save after a read-back. Ownership: ev
 entry on a workload interface. An entry whose interface is not up is held back, and written again
 each time the interface comes up, since the kernel forgets entries of interfaces that go down.
 Links are told as in reconcile/routes.py; failures and their end are as there, too.
+
+Entries of tunnels linger after nobody intends them: routes that lead through the tunnel may go
+a little later (see reconcile/routes.py), and until then packets need them.
 """
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Callable, Collection, Hashable, Mapping
 from typing import Protocol
 
 from calico.core.intent.interfaces import NeighbourKey
 from calico.kernel.routes import INTERFACE_NOT_UP
 from calico.reconcile.outcome import Outcome
+
+LINGER_SECONDS = 10.0
+
+
+def _no_time() -> float:
+    """For tables of which nothing lingers."""
+    return 0.0
 
 
 class NeighbourTable(Protocol):
@@ -33,8 +43,15 @@ class NeighbourTable(Protocol):
 class NeighbourReconciler:
     """Owns the permanent entries. The agent's loop is its only caller."""
 
-    def __init__(self, table: NeighbourTable) -> None:
-        self._table = table
+    def __init__(
+        self,
+        table: NeighbourTable,
+        now: Callable[[], float] = _no_time,
+        lingering: Collection[str] = (),
+    ) -> None:
+        """`lingering` names the interfaces whose entries linger."""
+        self._table, self._now, self._lingering = table, now, frozenset(lingering)
+        self._leaving: dict[NeighbourKey, float] = {}  # until when
         self._intended: dict[NeighbourKey, str] = {}
         self._by_interface: dict[str, set[NeighbourKey]] = {}
         self._lives: dict[str, int] = {}
@@ -46,18 +63,32 @@ class NeighbourReconciler:
     def update(self, delta: Mapping[NeighbourKey, str | None]) -> None:
         """Accept new intent; None means "no such entry". Touches memory only."""
         for key, mac in delta.items():
-            self._due.add(key)
-            keys = self._by_interface.setdefault(key.interface, set())
-            if mac is not None:
-                self._intended[key] = mac
-                keys.add(key)
-                continue
-            self._intended.pop(key, None)
-            keys.discard(key)
-            if not keys:
-                del self._by_interface[key.interface]
-                if self._lives.get(key.interface) == 0:
-                    del self._lives[key.interface]
+            self._leaving.pop(key, None)
+            if mac is None and key.interface in self._lingering and key in self._intended:
+                self._leaving[key] = self._now() + LINGER_SECONDS
+            else:
+                self._set(key, mac)
+
+    def _set(self, key: NeighbourKey, mac: str | None) -> None:
+        self._due.add(key)
+        keys = self._by_interface.setdefault(key.interface, set())
+        if mac is not None:
+            self._intended[key] = mac
+            keys.add(key)
+            return
+        self._intended.pop(key, None)
+        keys.discard(key)
+        if not keys:
+            del self._by_interface[key.interface]
+            if self._lives.get(key.interface) == 0:
+                del self._lives[key.interface]
+
+    def _let_go(self) -> None:
+        """Intend no longer what has lingered long enough."""
+        for key, until in list(self._leaving.items()):
+            if until <= self._now():
+                del self._leaving[key]
+                self._set(key, None)
 
     def set_links(self, lives: Mapping[str, int]) -> None:
         """Learn which interfaces are up (a number for that life) or down or gone (0)."""
@@ -80,6 +111,7 @@ class NeighbourReconciler:
 
     def apply(self) -> Outcome:
         """Close the gap. Raises KernelError if the table cannot be read."""
+        self._let_go()
         actual, self._actual = self._actual, None  # unknown until this attempt ends well
         if actual is None:
             actual = dict(self._table.read_back())

@@ -78,19 +78,22 @@ def take(steps: Sequence[Step], owner: Callable[[Hashable], Hashable | None]) ->
             log.warning("step failed", extra={"step": step.name, "error": str(error)})
             total.failures[StepFailed(step.name)] = str(error)
             closed = closed or step.is_guard
-    return Outcome(total.applied, total.failures, total.left, total.held)
+    return Outcome(total.applied, total.failures, total.left, total.held, total.again_seconds)
 
 
 class _Sum:
     def __init__(self, owner: Callable[[Hashable], Hashable | None]) -> None:
         self._owner = owner
         self.applied, self.left = 0, 0
+        self.again_seconds: float | None = None
         self.failures: dict[Hashable, str] = {}
         self.held: dict[Hashable, str] = {}
 
     def add(self, outcome: Outcome) -> None:
         self.applied += outcome.applied
         self.left += outcome.left
+        wishes = [s for s in (self.again_seconds, outcome.again_seconds) if s is not None]
+        self.again_seconds = min(wishes, default=None)
         for found, total in ((outcome.failures, self.failures), (outcome.held, self.held)):
             for key, reason in found.items():
                 owner = self._owner(key)

@@ -17,10 +17,12 @@ class Outcome(Struct, frozen=True):
 
     `failures` stand until the key's intent changes or a resync tries it again. `held` waits for
     something that will be announced (an interface that is not up): not in force, and nothing to
-    retry. `left` is how many keys wait for the next turn.
+    retry. `left` is how many keys wait for the next turn. `again_seconds`: look again by then,
+    although nothing will be announced.
     """
 
     applied: int
     failures: Mapping[Hashable, str] = {}
     left: int = 0
     held: Mapping[Hashable, str] = {}
+    again_seconds: float | None = None

@@ -41,7 +41,8 @@ def as_read_back(route: Route) -> Route:
 def plan(intended: Routes, actual: Routes, keys: Iterable[RouteKey]) -> Plan:
     """List the fewest changes that make `actual` equal `intended` at these keys.
 
-    Routes that are already right are left alone, so a resync never disturbs traffic.
+    Routes that are already right are left alone, so a resync never disturbs traffic. Those without
+    a gateway come first: a gateway must be reachable before it is used.
     """
     deletions: list[Change] = []
     replacements: list[Change] = []
@@ -53,6 +54,7 @@ def plan(intended: Routes, actual: Routes, keys: Iterable[RouteKey]) -> Plan:
             deletions.append(Delete(old))
         if new is not None:
             replacements.append(Replace(new))
+    replacements.sort(key=lambda change: bool(change.route.gateway))
     return Plan(deletions, replacements)
 
 
@@ -70,6 +72,11 @@ def is_of_one_address(route: Route) -> bool:
     """Tell whether a route leads to one workload, here or on another node."""
     single = "/128" if ":" in route.destination else "/32"
     return route.kind == "unicast" and route.destination.endswith(single)
+
+
+def is_between_nodes(route: Route) -> bool:
+    """Tell whether a route leads to other nodes' workloads."""
+    return route.kind == "unicast" and bool(route.gateway)
 
 
 def address_of(destination: str) -> str:

@@ -16,6 +16,9 @@ A route to an interface that is not up is held back, and written when a notifica
 What is known of an interface is a number, its life: 0 while it is down or missing, another one
 each time it came up, since the kernel drops the routes of an interface that goes down.
 
+A route to another node's workloads that nobody intends any more may have been handed over: to
+BIRD. It goes once BIRD's own is there, or after a while if none comes.
+
 The connections of an address that leaves a workload are forgotten before anybody else gets the
 address, and otherwise once there is nothing better to do: the kernel needs 25 ms to look for them.
 
@@ -40,6 +43,7 @@ from calico.reconcile.route_plan import (
     address_of,
     as_read_back,
     changes_hands,
+    is_between_nodes,
     is_of_one_address,
     plan,
 )
@@ -48,6 +52,8 @@ Member = TypeVar("Member")
 
 GRACE_SECONDS = 10.0
 QUIET_SECONDS = 1.0  # departed addresses are collected for so long
+YIELD_SECONDS = 5.0  # how long BIRD may take to route what is handed over to it
+YIELD_LOOK_SECONDS = 0.05
 LONG_AGO = -GRACE_SECONDS
 
 
@@ -76,10 +82,14 @@ class RouteReconciler:
         now: Callable[[], float],
         forget: Callable[[Collection[str]], None] = _forget_nothing,
         workload_prefixes: tuple[str, ...] = ("cali",),
+        heirs: Callable[[], Collection[str]] | None = None,
     ) -> None:
-        """`forget` removes the connections of addresses; see reconcile/connections.py."""
+        """`forget` removes the connections of addresses; see reconcile/connections.py.
+
+        `heirs` lists the destinations that BIRD routes; None: nothing is handed over.
+        """
         self._table, self._now, self._forget = table, now, forget
-        self._prefixes = workload_prefixes
+        self._prefixes, self._heirs = workload_prefixes, heirs
         self._intended: dict[RouteKey, Route] = {}
         self._metrics: dict[str, set[int]] = {}  # destination -> metrics intended for it
         self._by_interface: dict[str, set[RouteKey]] = {}  # of those intended
@@ -88,6 +98,7 @@ class RouteReconciler:
         self._actual: dict[RouteKey, Route] | None = None  # None: unknown, read it back
         self._due: dict[RouteKey, None] = {}  # where the two may differ, oldest first
         self._spared: dict[RouteKey, tuple[str, float]] = {}  # interface, left until when
+        self._yielding: dict[RouteKey, float] = {}  # left until when, or until BIRD has it
         self._holders: dict[str, Route] = {}  # by destination: who last had an address
         self._departed: dict[str, float] = {}  # since when; their connections are still there
         self._failed: dict[Hashable, str] = {}
@@ -156,6 +167,7 @@ class RouteReconciler:
             self._holders = {**_of_one_address(actual.values()), **self._holders}
             self._failed.clear()  # what still matters is due
         self._recall_spared()
+        self._yield(actual)
         batch = list(islice(self._due, at_most))
         self._due = dict.fromkeys(islice(self._due, at_most, None))
         for key in batch:
@@ -165,10 +177,18 @@ class RouteReconciler:
         if not batch:
             self._forget_departed()
         wanted = {key: self._intended[key] for key in batch if self._is_possible(key)}
-        planned = plan(wanted, actual, [key for key in batch if not self._is_spared(key, actual)])
+        spared = {key for key in batch if self._is_spared(key, actual)}
+        spared |= {key for key in batch if self._is_yielding(key, actual)}
+        planned = plan(wanted, actual, [key for key in batch if key not in spared])
         applied = self._carry_out(planned, actual)
         self._actual = actual
-        return Outcome(applied, dict(self._failed), left=len(self._due), held=dict(self._held))
+        return Outcome(
+            applied,
+            dict(self._failed),
+            left=len(self._due),
+            held=dict(self._held),
+            again_seconds=YIELD_LOOK_SECONDS if self._yielding else None,
+        )
 
     def _carry_out(self, planned: Plan, actual: dict[RouteKey, Route]) -> int:
         """Make the changes, believing in each only once the kernel has taken it."""
@@ -264,6 +284,27 @@ class RouteReconciler:
         for key, (interface, until) in list(self._spared.items()):
             if until <= now or interface in self._by_interface:
                 del self._spared[key]
+                self._due[key] = None
+
+    def _is_yielding(self, key: RouteKey, actual: Routes) -> bool:
+        """Leave a route that may be handed over; `_yield` says when it is."""
+        route = actual.get(key)
+        if self._heirs is None or route is None or key in self._intended:
+            return False
+        if not is_between_nodes(route):
+            return False
+        return self._now() < self._yielding.setdefault(key, self._now() + YIELD_SECONDS)
+
+    def _yield(self, actual: Routes) -> None:
+        """Let go of the routes that BIRD has by now, or has not taken in time."""
+        if not self._yielding or self._heirs is None:
+            return
+        has, now = self._heirs(), self._now()
+        for key, until in list(self._yielding.items()):
+            if key in self._intended or key not in actual:
+                del self._yielding[key]
+            elif until <= now or key.destination in has:
+                self._yielding[key] = now  # over: see `_is_yielding`
                 self._due[key] = None
 
     def _forget_interface(self, name: str) -> None:

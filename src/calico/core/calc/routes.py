@@ -92,6 +92,9 @@ def block_routes(cidr: str, block: BlockPlace, around: Neighbourhood) -> dict[st
         routes.pop(destination, None)
         if route := _route(destination, node, found[1], around):
             routes[destination] = route
+            if route.way == "vxlan" and is_ipv6(route.gateway):
+                # IPv6's kernel refuses a gateway that a route leads to by another device
+                routes[f"{route.gateway}/128"] = ClusterRoute("vxlan")
     return routes
 
 

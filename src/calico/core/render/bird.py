@@ -23,6 +23,7 @@ from collections.abc import Mapping, Sequence
 from msgspec import Struct
 from msgspec.structs import replace
 
+from calico.core.intent.routes import ROUTE_PROTOCOL_CALICO
 from calico.core.model.bgp import BGPFilter
 from calico.core.model.pool import IPPool
 from calico.core.net.prefix import canonical_address, canonical_prefix, ip_version, is_address
@@ -191,11 +192,27 @@ def _told(inputs: BirdInputs, version: Version) -> Told:
         normal_priority=priority if priority and 0 < priority < GREATEST else 1024,
         program_cluster_routes=spec.program_cluster_routes,
         own_subnet_known=bool(node_address(own, 4)),
+        endless=_endless(cluster, version),
         communities=tuple(
             (cidr, tuple(map(added, values))) for cidr, values in advertised(cluster, version)
         ),
         reflected=tuple(_of_version(dict.fromkeys(passed_on, True), version)),
     )
+
+
+def _endless(cluster: Cluster, version: Version) -> dict[str, tuple[str, ...]]:
+    """List the other nodes' addresses, by tunnel that they have no end of."""
+    found: dict[str, list[str]] = {"vxlan": [], "ipip": []}
+    for name, node in sorted(cluster.nodes.items()):
+        address = node_address(node, version)
+        if not address or name == cluster.own_name:
+            continue
+        spec = node.spec
+        if not (spec.ipv4_vxlan_tunnel_addr if version == 4 else spec.ipv6_vxlan_tunnel_addr):
+            found["vxlan"].append(address)
+        if not (spec.bgp and spec.bgp.ipv4_ipip_tunnel_addr):
+            found["ipip"].append(address)
+    return {tunnel: tuple(addresses) for tunnel, addresses in found.items()}
 
 
 def _of_version(cidrs: Mapping[str, bool], version: Version) -> dict[str, bool]:
@@ -253,7 +270,10 @@ def _kernel(version: Version) -> list[str]:
         "metric 0;  # that is: the route's own, krt_metric",
         *block(
             f"ipv{version}",
-            ["import all;", f"export filter {kernel_filter_name(version)};"],
+            [
+                f"import where krt_source != {ROUTE_PROTOCOL_CALICO};  # ways to other nodes",
+                f"export filter {kernel_filter_name(version)};",
+            ],
             end="};",
         ),
     ]

@@ -7,6 +7,9 @@ A metric and a local preference are mirror images, localpref = 2147483647 - metr
 route keeps its priority from node to node. A metric below the normal priority marks a workload
 that is moving here; such a route passes although it lies inside a block.
 
+A pool with a tunnel is Felix's, but for nodes that have no end of the tunnel yet: while a pool
+gets its tunnel, BIRD keeps the way to each node until the other is there.
+
 This BIRD is the distribution's own. What needed Calico's fork, routes into an IPIP tunnel, is
 Felix's here, whatever programClusterRoutes says of IPIP pools.
 
@@ -38,6 +41,7 @@ class Told(Struct, frozen=True):
     normal_priority: int = 1024
     program_cluster_routes: str | None = None
     own_subnet_known: bool = True
+    endless: Mapping[str, tuple[str, ...]] = {}  # by tunnel: nodes without an end of it yet
     communities: tuple[tuple[str, tuple[str, ...]], ...] = ()  # CIDR, statements that add them
     reflected: tuple[str, ...] = ()  # CIDRs of services that a route reflector passes on
 
@@ -123,10 +127,21 @@ def _pool_steps(told: Told) -> list[str]:
     steps = []
     for cidr, pool in _by_cidr(told):
         verdict, why = _owner(pool, told.program_cluster_routes)
+        if endless := told.endless.get(_tunnel(pool)):
+            # until a node can be reached by the tunnel, it is reached as before
+            those = f"source = RTS_BGP && bgp_next_hop ~ [{', '.join(endless)}]"
+            steps.append(f"if net ~ {cidr} && {those} then accept;")
         if verdict == "accept" and told.version == 6:
             continue  # as the original: the end of the filter accepts it as well
         steps.append(f"if net ~ {cidr} then {verdict};  # {why}")
     return steps
+
+
+def _tunnel(pool: IPPool) -> str:
+    """Say which tunnel a pool asks for, "" for none."""
+    if pool.spec.vxlan_mode not in {"", "Never"}:
+        return "vxlan"
+    return "ipip" if pool.spec.ipip_mode not in {"", "Never"} else ""
 
 
 def _owner(pool: IPPool, program_cluster_routes: str | None) -> tuple[str, str]:

@@ -39,6 +39,7 @@ from calico.core.render.underlay import Underlay
 Key = TypeVar("Key")
 Value = TypeVar("Value")
 
+IPV6_METRIC = 1  # the best: IPv6 has no 0. BIRD's routes are worse, and can stand beside ours
 OVERHEAD_BYTES: dict[TunnelKind, int] = {"ipip": 20, "vxlan4": 50, "vxlan6": 70}
 
 
@@ -123,10 +124,9 @@ def cluster_route(
 ) -> Route | None:
     """Give a route as the kernel would tell it; None while it cannot be."""
     is_ipv6 = ":" in destination
+    metric, protocol = IPV6_METRIC if is_ipv6 else 0, cluster_protocol(settings.device_protocol)
     if way.way == "blackhole":
-        return Route(
-            destination, kind="blackhole", protocol=cluster_protocol(settings.device_protocol)
-        )
+        return Route(destination, kind="blackhole", protocol=protocol, metric=metric)
     source = settings.ipv6_source if is_ipv6 else settings.ipv4_source
     if way.way == "plain":
         parent = wires.parents.get(6 if is_ipv6 else 4, "")
@@ -136,7 +136,8 @@ def cluster_route(
             destination,
             parent,
             way.gateway,
-            protocol=cluster_protocol(settings.device_protocol),
+            protocol=protocol,
+            metric=metric,
             source=source,
             onlink=True,
         )
@@ -146,9 +147,8 @@ def cluster_route(
         DEVICES[kind],
         way.gateway,
         scope="universe" if way.gateway or is_ipv6 else "link",
-        protocol=cluster_protocol(settings.device_protocol)
-        if kind == "ipip"
-        else settings.device_protocol,
+        protocol=protocol if kind == "ipip" else settings.device_protocol,
+        metric=metric,
         source=source,
         mtu_bytes=tunnel_mtu(kind, wires, settings),
         onlink=bool(way.gateway),
@@ -283,7 +283,7 @@ class Cluster:
             if new is not None:
                 self._written[destination] = new
             if new != old:
-                delta[RouteKey(destination)] = new
+                delta[RouteKey(destination, IPV6_METRIC if ":" in destination else 0)] = new
         self._due_routes.clear()
         return delta
 

@@ -3,6 +3,7 @@
 import re
 
 import pytest
+from msgspec.structs import replace
 
 from bgp_resources import body, cluster, configuration, has, node, pool
 from bird_daemon import parses
@@ -199,6 +200,13 @@ def test_what_is_told(rendered):
     assert "bgp_local_pref > 2147483547" in text, "2147483647 less the priority"
 
 
+def with_ends(node):
+    """The node with a tunnel address of every kind."""
+    bgp = replace(node.spec.bgp, ipv4_ipip_tunnel_addr="10.2.0.1")
+    ends = {"ipv4_vxlan_tunnel_addr": "10.1.0.1", "ipv6_vxlan_tunnel_addr": "fd01::1"}
+    return replace(node, spec=replace(node.spec, bgp=bgp, **ends))
+
+
 POOLS = [
     pool("10.1.0.0/16", vxlan_mode="CrossSubnet"),
     pool("10.2.0.0/16", ipip_mode="Always"),
@@ -220,7 +228,7 @@ POOLS = [
     ],
 )
 def test_who_programs_what(rendered, setting, no_encap):
-    text = rendered(pools=POOLS, program_cluster_routes=setting)
+    text = rendered(A, with_ends(B), pools=POOLS, program_cluster_routes=setting)
     assert body(text, "filter calico_kernel_programming_v4")[-4:] == [
         "if net ~ 10.1.0.0/16 then reject;",
         "if net ~ 10.2.0.0/16 then reject;",
@@ -231,6 +239,19 @@ def test_who_programs_what(rendered, setting, no_encap):
     expected = ["if net ~ fd01::/48 then reject;"]
     expected += ["if net ~ fd03::/48 then reject;"] if no_encap == "reject" else []
     assert in_ipv6 == expected, "IPv6 says only what it rejects"
+
+
+def test_the_way_to_a_node_without_a_tunnel_end_stays(rendered):
+    text = rendered(pools=POOLS)
+    for version, address in ((4, "10.0.0.10"), (6, "fd00::a")):
+        steps = body(text, f"filter calico_kernel_programming_v{version}")
+        cidr = "10.1.0.0/16" if version == 4 else "fd01::/48"
+        exception = (
+            f"if net ~ {cidr} && source = RTS_BGP && bgp_next_hop ~ [{address}] then accept;"
+        )
+        assert steps[steps.index(exception) + 1] == f"if net ~ {cidr} then reject;"
+    assert "10.3.0.0/16 &&" not in text, "no tunnel, nothing to wait for"
+    assert "bgp_next_hop ~" not in rendered(A, with_ends(B), pools=POOLS)
 
 
 def test_without_an_own_subnet_pools_do_not_matter_to_ipv4(rendered):

@@ -31,7 +31,7 @@ BLOCK, BLOCK6 = "10.65.3.64/26", "fd65::40/122"
             "VXLAN of IPv6",
             BLOCK6,
             ClusterRoute("vxlan", "fd65::40"),
-            Route(BLOCK6, "vxlan-v6.calico", "fd65::40", mtu_bytes=1430, onlink=True),
+            Route(BLOCK6, "vxlan-v6.calico", "fd65::40", metric=1, mtu_bytes=1430, onlink=True),
         ),
         (
             "IPIP",
@@ -49,7 +49,7 @@ BLOCK, BLOCK6 = "10.65.3.64/26", "fd65::40/122"
             "plain of IPv6",
             BLOCK6,
             ClusterRoute("plain", "2001:db8::7"),
-            Route(BLOCK6, "eth1", "2001:db8::7", protocol=80, onlink=True),
+            Route(BLOCK6, "eth1", "2001:db8::7", protocol=80, metric=1, onlink=True),
         ),
         (
             "own block",
