@@ -5,7 +5,7 @@ import pytest
 from calico.core.model.keys import ResourceKey
 from calico.core.model.metadata import Metadata
 from calico.core.model.node import Node, NodeBGPSpec, NodeSpec
-from calico.datastore.client import Delete, Unavailable
+from calico.datastore.client import Delete, Put, Unavailable
 from calico.datastore.memory import MemoryDatastore
 from calico.datastore.resources import Resources
 from calico.ipam.assign import AssignAddress
