@@ -96,6 +96,7 @@ class Guest:
                 write(self._answer.feed(arrived))
                 if self._answer.status is not None:
                     return self._answer.status
+        write(self._answer.rest())
         if monotonic() >= end_by:
             return TIMED_OUT
         if not self._answer.up:

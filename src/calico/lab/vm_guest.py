@@ -130,6 +130,10 @@ class Answer:
         self._rest = held
         return printed if end else printed[: len(printed) - len(held)]
 
+    def rest(self) -> bytes:
+        """Give what was held back, when nothing more will come."""
+        return self._rest if self.up and self.status is None else b""
+
 
 def _prefix_at_end(text: bytes, token: bytes) -> bytes:
     """Give the longest beginning of the token that the text ends with."""
