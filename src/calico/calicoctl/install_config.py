@@ -81,15 +81,6 @@ def _mode(value: object) -> str:
     raise ValueError("write Never, Always or CrossSubnet")
 
 
-def _ipip_mode(value: object) -> str:
-    mode = _mode(value)
-    if mode != "Never":
-        raise ValueError(
-            "IP-in-IP tunnels are not built yet: write Never (nodes on one segment need no tunnel)"
-        )
-    return mode
-
-
 def _bool(value: object) -> bool:
     if not isinstance(value, bool):
         raise ValueError("write true or false")  # noqa: TRY004  # one kind of error for the file
@@ -122,7 +113,7 @@ _KEYS: Mapping[str, Callable[[Any], object]] = {
     "network_type": _type,
     "network_cidr": _pool_cidrs,
     "service_cluster_ip_range": _cidrs,
-    "calico_ipip_mode": _ipip_mode,
+    "calico_ipip_mode": _mode,
     "calico_vxlan_mode": _mode,
     "calico_nat_outgoing": _bool,
     "calico_tunnel_mtu": _mtu,

@@ -16,6 +16,7 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from calico.datastore.client import DatastoreError
+from calico.kernel.features import probe
 from calico.kernel.netlink import KernelError
 from calico.kernel.run import ProgramFailed, run
 from calico.lab import etcd, nodes
@@ -54,6 +55,24 @@ def check_machine() -> None:
         raise LabError(f"not installed: {', '.join(missing)}: scripts/setup.sh installs them")
 
 
+def check_kernel(config: Config) -> None:
+    """Refuse tunnels that this kernel cannot make. Raises LabError."""
+    asked = {"ipip": config.settings.calico_ipip_mode, "vxlan": config.settings.calico_vxlan_mode}
+    kinds = [kind for kind, mode in asked.items() if mode != "Never"]
+    if not kinds:
+        return
+    has = probe().link_kinds
+    for kind in kinds:
+        if kind not in has:
+            others = [f"calico_{other}_mode" for other in asked if other in has and other != kind]
+            instead = f", and {others[0]}: {asked[kind]}" if others else ""
+            raise LabError(
+                f"{config.path}: calico_{kind}_mode is {asked[kind]}, but the kernel of this "
+                f"machine has no {kind} (modprobe {kind} says the same): write Never{instead}, "
+                "or run the lab in a virtual machine"
+            )
+
+
 def up(
     place: Place,
     topology: Topology,
@@ -67,6 +86,7 @@ def up(
     `keep_broken` leaves what was built so far, for whoever wants to look at it.
     """
     check_machine()
+    check_kernel(config)
     etcd.socket_path(place)
     place.create()
     me = Remembered(os.getpid(), start_time(os.getpid()) or 0, "")

@@ -29,6 +29,7 @@ from calico.felix import session
 from calico.felix.process import settle
 from calico.felix.starting import FatalSettings
 from calico.ipam.assigner import Assigner
+from calico.kernel.features import probe
 from calico.node.addresses import StartupError
 from calico.node.bgp import BgpView, bgp_settings
 from calico.node.main import wants_bird
@@ -80,7 +81,8 @@ def run(environment: Mapping[str, str]) -> int:
             owner.start()
             ending.callback(owner.stop)
             parts = _bird_parts(BgpView(name, bgp_settings(environment)), owner, name)
-        keeper = TunnelAddressKeeper(TunnelAddresses(prepared.datastore, assigner, name))
+        addresses = TunnelAddresses(prepared.datastore, assigner, name, lambda: probe().link_kinds)
+        keeper = TunnelAddressKeeper(addresses)
         keeper.start()
         ending.callback(keeper.stop)
         return session.run(prepared, watch, _with_tunnels(parts, keeper, paths))

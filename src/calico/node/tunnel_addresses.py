@@ -6,6 +6,8 @@
 A tunnel whose pools are gone gives its address back. An address stays as long as it is this
 tunnel's in IPAM, and in a pool that still asks for the tunnel; so a restart changes nothing.
 
+A kernel without IPIP gives that tunnel no address: others would send what nobody receives.
+
 The end of a turn is the signal to look: by then the agent has made the devices that the pools ask
 for. Other nodes send into a tunnel as soon as they read its address here, so what receives must be
 there first.
@@ -16,7 +18,7 @@ Source: shared/spec datastore-etcd 1.10; node/pkg/allocateip/allocateip.go.
 
 import logging
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from ipaddress import ip_address, ip_network
 from typing import Literal, Protocol, TypeVar, cast
 
@@ -37,6 +39,7 @@ from calico.ipam.desk import Request
 from calico.ipam.errors import IpamError, NotAllocated, Taken
 from calico.ipam.release import Release, ReleaseAddresses, ReleaseHandle
 from calico.ipam.usage import holder_of
+from calico.kernel.netlink import KernelError
 from calico.telemetry.log import Repeats
 
 log = logging.getLogger(__name__)
@@ -53,6 +56,7 @@ class Tunnel(Struct, frozen=True):
 
     type: str  # in IPAM's attributes
     handle_prefix: str
+    kind: str  # of the kernel's links
     version: Literal[4, 6]
     asks: Callable[[IPPool], bool]
     read: Callable[[Node], str]
@@ -84,6 +88,7 @@ TUNNELS = (
     Tunnel(
         type="ipipTunnelAddress",
         handle_prefix="ipip-tunnel-addr-",
+        kind="ipip",
         version=4,
         asks=_asks_ipip,
         read=lambda node: (node.spec.bgp or NodeBGPSpec()).ipv4_ipip_tunnel_addr,
@@ -92,6 +97,7 @@ TUNNELS = (
     Tunnel(
         type="vxlanTunnelAddress",
         handle_prefix="vxlan-tunnel-addr-",
+        kind="vxlan",
         version=4,
         asks=_asks_vxlan,
         read=lambda node: node.spec.ipv4_vxlan_tunnel_addr,
@@ -102,6 +108,7 @@ TUNNELS = (
     Tunnel(
         type="vxlanV6TunnelAddress",
         handle_prefix="vxlan-v6-tunnel-addr-",
+        kind="vxlan",
         version=6,
         asks=_asks_vxlan,
         read=lambda node: node.spec.ipv6_vxlan_tunnel_addr,
@@ -128,8 +135,13 @@ def eligible(tunnel: Tunnel, pools: Sequence[IPPool], labels: Mapping[str, str])
 class TunnelAddresses:
     """One node's. `settle` does all of it; one thread calls it."""
 
-    def __init__(self, store: Datastore, asker: Asker, node: str) -> None:
+    def __init__(
+        self, store: Datastore, asker: Asker, node: str, link_kinds: Callable[[], Collection[str]]
+    ) -> None:
+        """`link_kinds` says what links the kernel can make; it is asked when a pool asks."""
         self._store, self._asker, self._node = store, asker, node
+        self._link_kinds = link_kinds
+        self._kinds: Collection[str] | None = None
         self._resources = Resources(store)
 
     def settle(self) -> None:
@@ -153,7 +165,7 @@ class TunnelAddresses:
         """Return the address that a tunnel should have, "" for none."""
         cidrs = eligible(tunnel, pools, node.metadata.labels)
         present, handle = tunnel.read(node), tunnel.handle_prefix + self._node
-        if not cidrs:
+        if not cidrs or not self._can_be(tunnel):
             if present:
                 self._release(handle)
             return ""
@@ -172,6 +184,15 @@ class TunnelAddresses:
         assignment, _ = self._asker.ask(request)
         assigned.append(handle)
         return assignment.all[0].address
+
+    def _can_be(self, tunnel: Tunnel) -> bool:
+        if self._kinds is None:
+            self._kinds = self._link_kinds()
+        if tunnel.kind in self._kinds:
+            return True
+        facts = {"tunnel": tunnel.kind, "fix": "set ipipMode to Never, or use vxlanMode"}
+        log.error("pools ask for a tunnel that this kernel does not have", extra=facts)
+        return False
 
     def _is_kept(self, tunnel: Tunnel, present: str, cidrs: Sequence[str]) -> bool:
         try:
@@ -265,7 +286,7 @@ class TunnelAddressKeeper:
             self._is_due.clear()
             try:
                 self._addresses.settle()
-            except (IpamError, DatastoreError, InvalidResource) as error:
+            except (IpamError, DatastoreError, InvalidResource, KernelError) as error:
                 if times := self._failures.note("tunnel addresses", str(error)):
                     facts = {"reason": str(error), "times": times}
                     log.warning("no tunnel address, will retry", extra=facts)

@@ -42,8 +42,6 @@ def test_a_whole_config():
         ("network_cidr", "10.1.0.0/28", ["smaller than one block"]),
         ("network_cidr", "10.1.0.0/16,10.2.0.0/16", ["one of IPv4 and one of IPv6"]),
         ("calico_ipip_mode", "Sometimes", ["Never, Always or CrossSubnet"]),
-        ("calico_ipip_mode", "Always", ["IP-in-IP tunnels are not built yet", "Never"]),
-        ("calico_ipip_mode", "CrossSubnet", ["IP-in-IP tunnels are not built yet"]),
         ("calico_vxlan_mode", "Sometimes", ["Never, Always or CrossSubnet"]),
         ("calico_tunnel_mtu", "big", ["calico_tunnel_mtu is 'big'", "number"]),
         ("calico_tunnel_mtu", True, ["calico_tunnel_mtu is True"]),

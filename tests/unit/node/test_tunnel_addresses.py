@@ -17,6 +17,7 @@ from ipam_store import write, write_pool
 
 IPIP, VXLAN, VXLAN6 = TUNNELS
 CREATED = "2026-08-01T09:30:12Z"
+KINDS = ("ipip", "vxlan")
 HANDLE = "vxlan-tunnel-addr-n1"
 
 
@@ -35,7 +36,7 @@ class World:
         self.store = MemoryDatastore()
         self.resources = Resources(self.store)
         self.asker = Asker(self.store)
-        self.addresses = TunnelAddresses(self.store, self.asker, "n1")
+        self.addresses = TunnelAddresses(self.store, self.asker, "n1", lambda: KINDS)
         self.write_node()
 
     def write_node(self, labels=(), **spec):
@@ -83,7 +84,7 @@ def test_a_restart_changes_nothing(world):
     write_pool(world.store, "v4", "10.65.0.0/24", vxlan_mode="Always")
     first = world.settle()
     version = world.node.metadata.resource_version
-    again = TunnelAddresses(world.store, Asker(world.store), "n1")
+    again = TunnelAddresses(world.store, Asker(world.store), "n1", lambda: KINDS)
     again.settle()
     assert world.spec.ipv4_vxlan_tunnel_addr == first
     assert world.node.metadata.resource_version == version
@@ -186,3 +187,13 @@ def test_bgp_stays(world):
     world.settle()
     assert world.spec.bgp.ipv4_address == "192.0.2.1/24"
     assert world.spec.bgp.ipv4_ipip_tunnel_addr
+
+
+def test_a_kernel_without_the_tunnel_gives_it_no_address(world):
+    write_pool(world.store, "ipip", "10.66.0.0/24", ipip_mode="Always")
+    write_pool(world.store, "v4", "10.65.0.0/24", vxlan_mode="Always")
+    world.settle()
+    assert world.spec.bgp.ipv4_ipip_tunnel_addr
+    TunnelAddresses(world.store, world.asker, "n1", lambda: ("vxlan",)).settle()
+    assert world.spec.bgp is None
+    assert world.spec.ipv4_vxlan_tunnel_addr
