@@ -1,8 +1,7 @@
 """The budget table: ours, the target, and what the original does. See docs/design/performance.md.
 
-    python -m tests.bench            everything but the largest world, about three minutes
-    python -m tests.bench --full     with 100,000 endpoints as well
-    python -m tests.bench live core  some groups only
+    python -m tests.bench               everything, about two minutes
+    python -m tests.bench ipam routes   some groups only: agent, ipam, routes, large
 
 Needs root: every group makes namespaces and an etcd of its own, and leaves nothing. The original's
 figures were measured earlier on the same kind of machine, with nothing else running; figures taken

@@ -63,7 +63,7 @@ def goes_to(whole, share, turn, cpu_ms) -> str:
     """Say where the time of one call goes."""
     return (
         f"the plugin's process {share:.1f} ms, a turn of the loop {turn:.1f}, the rest "
-        f"{max(whole - share - turn, 0):.1f}: calls of etcd (5 for an ADD, 6 for a DEL), the pair; "
+        f"{max(whole - share - turn, 0):.1f}: calls of etcd (3 for an ADD, 5 for a DEL), the pair; "
         f"CPU of the agent {cpu_ms:.1f} ms for ADD and DEL"
     )
 
