@@ -87,13 +87,19 @@ def _fetch(folder: Path) -> None:
         for package in (_newest(), "busybox-static"):
             _unpack(package, room)
         whole = room / "whole"
-        release = next((room / "lib/modules").iterdir()).name
-        _keep_modules(room / "lib/modules" / release, whole / "lib/modules" / release)
+        modules = next(_unpacked(room, "lib/modules").iterdir())
+        release = modules.name
+        _keep_modules(modules, whole / "lib/modules" / release)
         shutil.copy(room / f"boot/vmlinuz-{release}", whole / "vmlinuz")
-        shutil.copy(room / "bin/busybox", whole / "busybox")
+        shutil.copy(_unpacked(room, "bin/busybox"), whole / "busybox")
         (whole / "release").write_text(release)
         run(("depmod", "-b", str(whole), release), deadline_seconds=60)
         whole.rename(folder)
+
+
+def _unpacked(room: Path, path: str) -> Path:
+    """Find what packages of Debian 13 have below /usr, and older ones have not."""
+    return next(each for each in (room / path, room / "usr" / path) if each.exists())
 
 
 def _newest() -> str:
