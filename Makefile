@@ -6,7 +6,7 @@ TOPOLOGY ?= examples/three-nodes.yaml
 CONFIG ?= examples/config.yaml
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lab lab-down test check fix bench lock clean
+.PHONY: help setup lab lab-down lab-vm test test-vm check fix bench lock clean
 
 help:         ## print this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -20,8 +20,14 @@ lab: setup    ## set up everything, run a three-node cluster on this machine
 lab-down:     ## remove every trace of it
 	@if [ -x $(LAB) ]; then $(LAB) down; else echo "no lab: nothing was ever set up here"; fi
 
+lab-vm: setup ## the lab in a virtual machine whose kernel has everything; on a terminal, a shell inside
+	@scripts/lab-vm.sh $(LAB) $(TOPOLOGY) $(CONFIG)
+
 test: setup   ## set up everything, run every test that one machine can run (root)
 	@scripts/test.sh $(VENV)
+
+test-vm: setup ## what this machine's kernel may not have: tests in a virtual machine (root)
+	@scripts/test-vm.sh $(VENV)
 
 check: setup  ## what every commit needs: format, lint, types, contracts, unit + property; < 60 s
 	@scripts/check.sh $(VENV)
