@@ -12,6 +12,7 @@ import pytest
 
 from calico.kernel.run import ProgramFailed, run
 from calico.lab import etcd
+from calico.lab.build import calicoctl
 from calico.lab.commands import _new_node
 from calico.lab.fabric import entering
 from calico.lab.nodes import BIRD_SOCKET
@@ -235,6 +236,7 @@ def test_bird_keeps_the_routes_when_the_agent_goes(world):
 
 def test_a_node_is_added(world):
     guarded(world)
+    before = world.cluster.topology
     station = _new_node(world.cluster, "node-4", None)
     world.cluster.add_node(station)
     try:
@@ -245,6 +247,8 @@ def test_a_node_is_added(world):
         world.delete_pod("red/far")
     finally:
         kill(world.cluster.place, "node-4")
+        world.cluster._describe(before)
+        calicoctl(world.cluster, "delete", "node", "node-4")
 
 
 def test_somebody_flushes_the_rules(world):
