@@ -34,11 +34,14 @@ if [ -n "$missing" ]; then
   fi
   rm -f "$log"
   # ... nor may the next boot start what this machine did not start before.
-  if command -v systemctl > /dev/null 2>&1; then
-    for unit in etcd bird bird6; do
-      case "$missing" in *" $unit"*) systemctl disable "$unit" > /dev/null 2>&1 || true ;; esac
-    done
-  fi
+  for unit in etcd bird bird6; do
+    case "$missing" in
+      *" $unit"*)
+        systemctl disable "$unit" > /dev/null 2>&1 || true
+        update-rc.d "$unit" disable > /dev/null 2>&1 || true
+        ;;
+    esac
+  done
 fi
 
 stamp=$venv/.installed
