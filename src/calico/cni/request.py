@@ -81,7 +81,7 @@ class Request(Struct, frozen=True):
 
 def prepare(agent: Agent, call: Call, runner: PluginRunner) -> Request:
     """Read and check a request. Raises CniError."""
-    config = parse_config(call.config)
+    config = parse_config(call.config, for_delete=call.command == "DEL")
     if not call.environment.get("CNI_PATH"):
         raise CniError(BAD_ENVIRONMENT, "required env variables [CNI_PATH] missing")
     identity = parse_identity(call.environment, agent.node)

@@ -155,8 +155,12 @@ class NetworkConfig(Struct, frozen=True):
         return tuple(dict.fromkeys(ip.partition("/")[0] for ip in asked))
 
 
-def parse_config(raw: bytes) -> NetworkConfig:
-    """Read and check a configuration. Raises CniError."""
+def parse_config(raw: bytes, *, for_delete: bool = False) -> NetworkConfig:
+    """Read and check a configuration. Raises CniError.
+
+    What only an ADD uses may be wrong in a DEL: the ADD was refused for it, and the DEL that the
+    runtime sends after it must not be.
+    """
     try:
         config = msgspec.json.decode(raw, type=NetworkConfig)
     except msgspec.ValidationError as error:
@@ -173,7 +177,7 @@ def parse_config(raw: bytes) -> NetworkConfig:
             "incompatible CNI versions",
             f'config is "{config.cni_version}", plugin supports [{supported}]',
         )
-    found = list(problems(config))
+    found = list(_identity_problems(config) if for_delete else problems(config))
     if found:
         raise _refused(found)
     return config
@@ -186,16 +190,22 @@ def is_at_least(version: str, other: str) -> bool:
 
 def problems(config: NetworkConfig) -> Iterator[Problem]:
     """List what is wrong with a configuration."""
-    if not _NAME.match(config.name):
-        yield Problem(
-            "name",
-            config.name,
-            "is required: a letter or digit, then letters, digits, '_', '.', '-'",
-        )
+    yield from _identity_problems(config)
     yield from _device_problems(config)
     yield from _address_problems(config)
     for label in config.args.cni.labels:
         yield from naming.labels("args.cni.labels", {label.key: label.value})
+
+
+def _identity_problems(config: NetworkConfig) -> Iterator[Problem]:
+    """List what makes it unclear whose addresses are meant, and who frees them."""
+    if not _NAME.match(config.name):
+        form = "a letter or digit, then letters, digits, '_', '.', '-'"
+        reason = f"must be {form}" if config.name else f"is required: {form}"
+        yield Problem("name", config.name, reason)
+    if not config.ipam.type or "/" in config.ipam.type:
+        reason = f"must name an IPAM plugin, such as {CALICO_IPAM}"
+        yield Problem("ipam.type", config.ipam.type, reason)
 
 
 def _device_problems(config: NetworkConfig) -> Iterator[Problem]:
@@ -217,9 +227,6 @@ def _device_problems(config: NetworkConfig) -> Iterator[Problem]:
 
 
 def _address_problems(config: NetworkConfig) -> Iterator[Problem]:
-    if not config.ipam.type or "/" in config.ipam.type:
-        reason = f"must name an IPAM plugin, such as {CALICO_IPAM}"
-        yield Problem("ipam.type", config.ipam.type, reason)
     for key, value in (
         ("ipam.assign_ipv4", config.ipam.assign_ipv4),
         ("ipam.assign_ipv6", config.ipam.assign_ipv6),

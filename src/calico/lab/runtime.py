@@ -156,7 +156,7 @@ def _said(error: ProgramFailed) -> tuple[str, int]:
     try:
         answer = json.loads(error.out)
         words = (answer["msg"], answer.get("details", ""))
-        return f"{' '.join(filter(None, words))} (code {answer['code']})", int(answer["code"])
+        return f"{': '.join(filter(None, words))} (code {answer['code']})", int(answer["code"])
     except (ValueError, KeyError, TypeError):
         return str(error), 0
 

@@ -84,6 +84,25 @@ def test_all_that_is_wrong_is_told_at_once():
     assert "policy.type" in error.details
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"args": {"cni": {"labels": [{"key": "app", "value": "we b"}], "ips": ["nowhere"]}}},
+        {"mtu": 12, "policy": {"type": "x"}, "runtimeConfig": {"mac": "here"}},
+    ],
+)
+def test_what_only_an_add_uses_may_be_wrong_in_a_delete(changes):
+    refused(**changes)
+    config = json.dumps({**GOOD, **changes}).encode()
+    assert parse_config(config, for_delete=True).name == "net1"
+
+
+def test_a_delete_must_say_whose_addresses_and_who_frees_them():
+    config = json.dumps({**GOOD, "name": "b ad", "ipam": {}}).encode()
+    with pytest.raises(CniError, match=r"name 'b ad' must be a letter.*; ipam.type"):
+        parse_config(config, for_delete=True)
+
+
 def test_not_json():
     with pytest.raises(CniError) as caught:
         parse_config(b"{")
