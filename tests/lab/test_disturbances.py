@@ -55,10 +55,18 @@ def churn(world, number):
         world.remove(extra)
 
 
+def words_of(pid):
+    """Return a process's command line, empty once it is gone."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+    except FileNotFoundError:
+        return []
+
+
 def process(world, node, word):
     """Find a node's process by a word of its command line."""
     for one in find(world.cluster.place, node):
-        if word.encode() in Path(f"/proc/{one.pid}/cmdline").read_bytes().split(b"\0"):
+        if word.encode() in words_of(one.pid):
             return one.pid
     return None
 
