@@ -21,6 +21,7 @@ from msgspec.structs import replace
 from calico.cni.request import Agent as CniAgent
 from calico.cni.service import CniService
 from calico.core.model.keys import affinities_prefix
+from calico.core.model.problem import InvalidResource
 from calico.core.render.bird import render_bird
 from calico.datastore.client import DatastoreError
 from calico.datastore.resources import Resources
@@ -106,7 +107,7 @@ def _started(
     while True:
         try:
             return start_up(resources, environment, name, paths)
-        except DatastoreError as error:
+        except (DatastoreError, InvalidResource) as error:  # e.g. a record written by hand
             prepared.health.report(session.STARTUP, Report(detail=str(error)))
             log.warning("waiting for the datastore", extra={"reason": str(error)})
             if prepared.stop.wait(RETRY_SECONDS):

@@ -11,6 +11,9 @@ from pathlib import Path
 import pytest
 
 from agent_process import Cluster, ruleset
+from calico.core.model.keys import ResourceKey, path_of
+from calico.datastore.client import Delete, Put
+from calico.datastore.etcd import EtcdDatastore
 from calico.kernel.run import run, spawn
 from waiting import wait_until
 
@@ -136,3 +139,23 @@ def test_settings_that_cannot_be_used_are_said_and_tried_again(netns, own_etcd, 
         assert "starting it again" in node.said()
     finally:
         node.stop()
+
+
+def test_a_record_that_cannot_be_completed_is_waited_out(netns, own_etcd, tmp_path):
+    """ClusterInformation by hand, without what an update demands: said, and no crash."""
+    store = EtcdDatastore(own_etcd.settings)
+    path = path_of(ResourceKey("ClusterInformation", "", "default"))
+    store.commit([Put(path, b'{"kind":"ClusterInformation","metadata":{"name":"default"}}')])
+    node = Node(own_etcd, tmp_path / "log")
+    node.environment["CLUSTER_TYPE"] = "mine"
+    command = ("unshare", "--mount", "--propagation", "private", "sh", "-c", PRIVATE, "sh")
+    program = (sys.executable, "-m", "calico.node.main")
+    node.process = spawn([*command, *program], log=node.log, environment=node.environment)
+    try:
+        wait_until(lambda: "waiting for the datastore" in node.said(), what="it is said")
+        assert "Traceback" not in node.said()
+        store.commit([Delete(path)])
+        wait_until(lambda: "in force" in node.said(), what="it goes on once that is mended")
+    finally:
+        node.stop()
+        store.close()
