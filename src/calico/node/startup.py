@@ -161,13 +161,15 @@ def _refuse_twin(stored: Node | None, wanted: Node, environment: Mapping[str, st
         return
     old, new = stored.spec.bgp or NodeBGPSpec(), wanted.spec.bgp or NodeBGPSpec()
     ours = {str(ip_interface(text).ip) for each in read_interfaces() for text in each.addresses}
-    for before, after in (
-        (old.ipv4_address, new.ipv4_address),
-        (old.ipv6_address, new.ipv6_address),
+    for before, after, asked in (
+        (old.ipv4_address, new.ipv4_address, environment.get("IP", "")),
+        (old.ipv6_address, new.ipv6_address, environment.get("IP6", "")),
     ):
         address = before.partition("/")[0]
-        has_moved = address not in {"", after.partition("/")[0], *ours}
-        if has_moved and answers_bgp(address):
+        # An address that IP names may be another machine's way to us, such as a NAT's; one that
+        # is only kept because nothing was asked must be here, like one that was detected.
+        is_given = asked != "" and address == after.partition("/")[0]
+        if address not in {"", *ours} and not is_given and answers_bgp(address):
             raise StartupError(
                 f"Node {wanted.metadata.name} is registered with {address}, where another "
                 "machine answers BGP: two machines have this name. Give this one its own by "

@@ -35,7 +35,8 @@ def machines(make_namespace):
     return first, second
 
 
-def test_a_living_twin_is_refused(machines):
+@pytest.mark.parametrize("asked", [GIVEN, {}], ids=["detected", "kept"])
+def test_a_living_twin_is_refused(machines, asked):
     first, second = machines
     resources = Resources(MemoryDatastore())
     with inside(first):
@@ -44,9 +45,21 @@ def test_a_living_twin_is_refused(machines):
     refused = pytest.raises(StartupError, match=r"Node n1 .*192\.0\.2\.1.*NODENAME")
     with listener, inside(second), refused:
         wait_until(lambda: answers_bgp("192.0.2.1"), what="the wire carries packets")
-        register(resources, GIVEN, "n1")
+        register(resources, asked, "n1")
     stored = resources.get(ResourceKey("Node", "", "n1"))
     assert stored.spec.bgp.ipv4_address == "192.0.2.1/24", "nothing was changed"
+
+
+def test_an_address_that_ip_names_may_be_a_nats(machines):
+    first, second = machines
+    resources = Resources(MemoryDatastore())
+    with inside(first):
+        register(resources, GIVEN, "n1")
+        listener = socket.create_server(("192.0.2.1", 179))
+    with listener, inside(second):
+        wait_until(lambda: answers_bgp("192.0.2.1"), what="the wire carries packets")
+        node = register(resources, {"IP": "192.0.2.1/24", "IP6": "none"}, "n1").node
+    assert node.spec.bgp.ipv4_address == "192.0.2.1/24"
 
 
 def test_a_machine_that_moved_is_not_its_own_twin(machines):
