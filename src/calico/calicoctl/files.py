@@ -75,10 +75,37 @@ def parse_documents(text: str, where: str) -> Iterator[Document]:
     """Split `text` into resources. Raises FileError with the line of what is wrong."""
     try:
         for node in filter(None, yaml.compose_all(text, Loader=_Loader)):
+            _refuse_repetition(node, where)
             content = _Loader("").construct_document(node)
             yield from _resources(content, f"{where}, line {node.start_mark.line + 1}")
     except yaml.YAMLError as error:
         raise FileError(_yaml_problem(_better_placed(text, error), where)) from error
+
+
+def _refuse_repetition(root: yaml.Node, where: str) -> None:
+    """Refuse a mapping that has a key twice: the first value would be lost. Raises FileError."""
+    waiting, seen = [root], {id(root)}
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, yaml.MappingNode):
+            _refuse_same_keys(node, where)
+            below = [one for pair in node.value for one in pair]
+        else:
+            below = node.value if isinstance(node, yaml.SequenceNode) else []
+        waiting.extend(one for one in below if id(one) not in seen)
+        seen.update(map(id, below))
+
+
+def _refuse_same_keys(mapping: yaml.MappingNode, where: str) -> None:
+    lines: dict[str, int] = {}
+    for key, _ in mapping.value:
+        if not isinstance(key, yaml.ScalarNode):
+            continue
+        line = key.start_mark.line + 1
+        if key.value in lines:
+            first = lines[key.value]
+            raise FileError(f"{where}, line {line}: {key.value} stands on line {first} too")
+        lines[key.value] = line
 
 
 def read_lines(path: str) -> dict[str, Line]:

@@ -33,7 +33,12 @@ from calico.core.model.registry import KINDS
 from calico.datastore.client import DatastoreError
 from calico.datastore.initialize import ensure_initialized
 from calico.datastore.node_removal import delete_node
-from calico.datastore.resource_errors import AlreadyExists, DoesNotExist, NotSupported
+from calico.datastore.resource_errors import (
+    AlreadyExists,
+    DoesNotExist,
+    NotSupported,
+    identifier,
+)
 from calico.datastore.resources import Resources, resource_key
 
 Operation: TypeAlias = Callable[[ResourceKey, Resource | None], None]
@@ -89,7 +94,9 @@ def _run_all(
             try:
                 operation(key, resource)
                 done += 1
-            except (DatastoreError, InvalidResource) as error:
+            except InvalidResource as error:  # of many documents, say which
+                errors.append(f"{identifier(key)}: {error}")
+            except DatastoreError as error:
                 errors.append(str(error))
     finally:
         if store is not None:

@@ -147,7 +147,10 @@ def test_namespaces(calicoctl):
             POOL.replace("cidr", "cdir"),
             ["IPPool pool-a", "spec.cdir", "unknown field"],
         ),
-        (POOL.replace("10.65.0.0/16", "10.65.0.0/40"), ["spec.cidr", "10.65.0.0/40"]),
+        (
+            POOL.replace("10.65.0.0/16", "10.65.0.0/40"),
+            ["IPPool(pool-a): ", "spec.cidr", "10.65.0.0/40"],
+        ),
         (policy_with(selector="a == 'b' &&& c"), ["spec.selector", "column 12"]),
         (policy_with(ingress=[TOO_HIGH]), ["spec.ingress[0].destination.ports", "70000"]),
     ],

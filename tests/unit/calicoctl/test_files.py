@@ -36,6 +36,7 @@ def test_folders(tmp_path):
         ("kind: IPPool\n  spec: x: y", ["f.yaml, line 2"]),
         ("just words", ["f.yaml, line 1", "mapping"]),
         ("a: &x [*y]", ["f.yaml", "undefined alias"]),
+        ("a:\n- b: 1\n  c: 2\n  b: 3", ["f.yaml, line 4: b stands on line 2 too"]),
     ],
 )
 def test_broken_text_is_named_by_line(text, says):

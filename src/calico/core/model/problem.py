@@ -21,7 +21,7 @@ class Problem(Struct, frozen=True):
     @property
     def text(self) -> str:
         """The problem in one line."""
-        return f"{self.field} = '{self.value}' ({self.reason})"
+        return f"{self.field} = '{self.value}' ({self.reason})" if self.field else self.reason
 
     def __str__(self) -> str:
         return self.text
@@ -38,7 +38,7 @@ class InvalidResource(Exception):
 def error_text(problems: Sequence[Problem]) -> str:
     """Word problems as Calico does: one in a line, several in a list."""
     if len(problems) == 1:
-        return f"error with field {problems[0].text}"
+        return f"error with field {problems[0].text}" if problems[0].field else problems[0].text
     lines = (f"-  {problem.text}" for problem in problems)
     return "\n".join(("error with the following fields:", *lines))
 
