@@ -3,6 +3,8 @@
 import os
 import shutil
 import signal
+import subprocess
+import sys
 
 import pytest
 
@@ -45,6 +47,21 @@ def test_everything_ends(wires):
     assert down(wires.place) == count
     assert_gone(wires.place)
     assert down(wires.place) == 0, "again is fine"
+
+
+def test_a_reader_that_went_away_is_no_fault_of_ours(tmp_path):
+    reader, writer = os.pipe()
+    os.close(reader)
+    with os.fdopen(writer, "wb") as broken:
+        done = subprocess.run(
+            [sys.executable, "-m", "calico.lab", "down"],
+            env={**os.environ, "CALICO_LAB_DIR": str(tmp_path / "nothing")},
+            stdout=broken,
+            stderr=subprocess.PIPE,
+            timeout=60,
+            check=False,
+        )
+    assert (done.returncode, done.stderr) == (141, b"")
 
 
 def test_after_the_holders_were_killed(wires):

@@ -105,9 +105,13 @@ def main(argv: Sequence[str] | None = None) -> None:
 
     try:
         status = COMMANDS[arguments.command](arguments)
+        sys.stdout.flush()
     except (LabError, KernelError, DatastoreError) as error:
         sys.stderr.write(f"calico-lab: {error}\n")
         sys.exit(1)
+    except BrokenPipeError:  # the reader went away, e.g. `| head`: Python must not flush again
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(141)
     except KeyboardInterrupt:
         sys.exit(130)
     sys.exit(status)
