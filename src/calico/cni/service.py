@@ -171,7 +171,7 @@ class CniService:
             self._log_refusal(call, error)
         except OSError:
             raise
-        except Exception as error:
+        except Exception as error:  # a bug is told to the runtime, and logged
             log.exception("request failed by a bug of ours")
             status, printed = 1, CniError(FAILED, "internal error", repr(error)).printed()
         conversation.answer(status, printed)
